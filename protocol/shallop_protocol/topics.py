@@ -2,7 +2,7 @@
 
 A device's topics are ``{root}/{device}/{kind}``; the cloud's single broadcast is ``{root}/cloud/hello``.
 The layout keeps within what the strictest brokers accept: at most 6 slashes and 200 bytes, each segment
-``[A-Za-z0-9_-]``. The word ``cloud`` in the device's place is reserved, and so is ``monitor``: no device may be called that.
+``[A-Za-z0-9_-]``. The words ``cloud`` and ``monitor`` are reserved: no device may be called that.
 
 The access rules are here too, as one function, because the bench broker, the generated configuration of
 other brokers and the tests of the rules must not each keep a list of their own.
@@ -110,8 +110,8 @@ class Topics:
         """Whether an authenticated user may do this with a topic or filter.
 
         The cloud's user may do everything below the root. The monitor may hear every device's report, presence
-        and event, one by one or by ``{root}/+/{kind}``, and publish nothing. A device may publish its own report, presence
-        and event, and subscribe to and receive its own desired state and the cloud's hello, each by its exact
+        and event, one by one or by ``{root}/+/{kind}``, and publish nothing. A device may publish its own report,
+        presence and event, and subscribe to and receive its own desired state and the cloud's hello, each by its exact
         name: a filter with a wildcard is refused even where every topic that it matches would be allowed.
         """
         if user == CLOUD:

@@ -1,0 +1,327 @@
+"""What the cloud decides. Pure: what is recorded of a device goes in with an act or a report, what is to be
+recorded comes out. The store writes the difference, and one history row for each change, in one transaction.
+
+Acts are the operator's: ``stage``, ``deploy``, ``archive``, ``restage``. ``ingest`` takes what the device says.
+
+The rules:
+
+* One deployment is desired, with at most one fallback beside it; both have target ``deployed``, nothing else has.
+* Make before break: what is in force becomes the fallback of its successor, and is ordered off only when the
+  device has confirmed the successor. A successor that fails leaves it where it was.
+* A predecessor that the device never confirmed is withdrawn when it is replaced, and its fallback is inherited. If
+  it was never even published, it ends at once; otherwise when the device has answered a later order.
+* Every change of what is desired is a new generation. The newest wins, on the device as here.
+* A report moves statuses only along the table, forward; what it says of unknown or never ordered deployments
+  moves nothing. A report that knows a later generation than is recorded here comes from a time that this database
+  has forgotten (it was restored from a backup): it moves nothing, and the order is issued anew above it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Final
+
+from shallop_protocol import messages
+from shallop_protocol.messages import Reason, Report
+from shallop_protocol.statuses import CELLS, FIRST, Activity, Error, Impossible, Statuses, Target, may_become
+
+KEPT_FORMER = 8
+"""Former incarnations of a device that are remembered, so that their late reports are known to be late."""
+
+
+class Conflict(Exception):
+    """An act that the present state forbids. ``code`` is stable; ``hint`` says what can be done instead."""
+
+    def __init__(self, code: str, message: str, hint: str) -> None:
+        super().__init__(f"{message}; {hint}")
+        self.code = code
+        self.message = message
+        self.hint = hint
+
+
+class AnyCurrent:
+    """The type of ``ANY``: whatever is current, the act is wanted."""
+
+
+ANY: Final = AnyCurrent()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Deployment:
+    """A deployment as recorded.
+
+    Attributes:
+        ordered: the generation in which it first became desired; 0 while it never was.
+        ended: the generation from which on it is neither desired nor fallback; 0 while it is, or never was.
+    """
+
+    id: str
+    release: str
+    digest: str
+    statuses: Statuses = FIRST
+    reason: Reason | None = None
+    attempts: int = 0
+    ordered: int = 0
+    ended: int = 0
+
+    @property
+    def is_finished(self) -> bool:
+        """Off the device for ever."""
+        return self.statuses.activity is Activity.ARCHIVED
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Device:
+    """A device as recorded, with the deployments of it that are not finished.
+
+    Attributes:
+        generation: of what is desired now; 0 while nothing ever was.
+        published: the highest generation that may have left for the broker.
+        incarnation, former, seq: of the newest report taken, and the incarnations before it.
+        reported: the generation that the newest report answers; what is below ``generation`` is not in sync.
+    """
+
+    id: str
+    epoch: int = 1
+    generation: int = 0
+    desired: str | None = None
+    fallback: str | None = None
+    published: int = 0
+    incarnation: str | None = None
+    former: tuple[str, ...] = ()
+    seq: int = 0
+    reported: int = 0
+    deployments: Mapping[str, Deployment] = dataclasses.field(default_factory=dict[str, Deployment])
+
+    @property
+    def in_sync(self) -> bool:
+        """Whether the device has answered the newest order."""
+        return self.reported == self.generation
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Ingested:
+    """What a report makes of a device. ``ignored`` says, for logs and people, what was passed over and why."""
+
+    device: Device
+    ignored: tuple[str, ...] = ()
+
+
+def check_current(device: Device, expected: str | AnyCurrent | None) -> None:
+    """Holds an operator's belief of what is desired against what is.
+
+    Raises:
+        Conflict: ``current_changed``.
+    """
+    if not isinstance(expected, AnyCurrent) and expected != device.desired:
+        words = f"the device's current deployment is {device.desired or 'none'}, not {expected or 'none'}"
+        raise Conflict("current_changed", words, "look at what changed, then state the current one")
+
+
+def stage(device: Device, deployment: Deployment) -> Device:
+    """Adds a new deployment, staged. An earlier one that waits on the same release makes room: it is archived."""
+    earlier = [
+        _with(other, Target.ARCHIVED, Activity.ARCHIVED)
+        for other in device.deployments.values()
+        if other.release == deployment.release and other.statuses.target is Target.STAGED
+    ]
+    return _record(device, *earlier, deployment)
+
+
+def deploy(device: Device, deployment: str, expected_current: str | AnyCurrent | None = ANY) -> Device:
+    """Orders a staged deployment. What is in force becomes its fallback; other staged ones drift.
+
+    Args:
+        expected_current: the deployment that the operator believes to be desired now, None for none.
+
+    Raises:
+        Conflict: ``deployment_drifted``, ``deployment_archived``, ``deployment_already_deployed``, or
+            ``current_changed`` when ``expected_current`` is not what is desired.
+    """
+    new = device.deployments[deployment]
+    _refuse_unless_staged(new)
+    check_current(device, expected_current)
+    generation = device.generation + 1
+    changed = [
+        _with(other, Target.STAGED, Activity.DRIFTED)
+        for other in device.deployments.values()
+        if other.statuses.activity is Activity.STAGED and other.id != deployment
+    ]
+    fallback = device.fallback
+    if device.desired is not None:
+        previous = device.deployments[device.desired]
+        if previous.statuses.activity is Activity.DEPLOYED:
+            fallback = previous.id
+        else:
+            changed.append(_withdraw(device, previous, generation))
+    ordered = dataclasses.replace(_with(new, Target.DEPLOYED, Activity.QUEUED), ordered=generation)
+    device = dataclasses.replace(device, generation=generation, desired=new.id, fallback=fallback)
+    return _record(device, *changed, ordered)
+
+
+def archive(device: Device, deployment: str) -> Device:
+    """Withdraws a deployment. If it is the one desired and was never confirmed, its fallback is desired again;
+    if it is in force, it has no fallback any more, and the device is ordered to take everything off.
+
+    Raises:
+        Conflict: ``deployment_archived``.
+    """
+    old = device.deployments[deployment]
+    if old.statuses.target is Target.ARCHIVED:
+        raise _archived(old)
+    if old.statuses.target is Target.STAGED:
+        return _record(device, _with(old, Target.ARCHIVED, Activity.ARCHIVED))
+    generation = device.generation + 1
+    desired = device.desired if deployment != device.desired else device.fallback
+    withdrawn = _withdraw(device, old, generation)
+    return _record(dataclasses.replace(device, generation=generation, desired=desired, fallback=None), withdrawn)
+
+
+def restage(device: Device, deployment: str, expected_current: str | AnyCurrent | None = ANY) -> Device:
+    """Declares a drifted deployment reviewed: it is staged again.
+
+    Raises:
+        Conflict: ``deployment_not_drifted``, or ``current_changed`` as for ``deploy``.
+    """
+    old = device.deployments[deployment]
+    if old.statuses.activity is not Activity.DRIFTED:
+        words = f"{old.id} is {old.statuses.merged}, not drifted"
+        raise Conflict("deployment_not_drifted", words, "only a drifted deployment is restaged")
+    if not isinstance(expected_current, AnyCurrent) and expected_current != device.desired:
+        words = f"the device's current deployment is {device.desired or 'none'}, not {expected_current or 'none'}"
+        raise Conflict("current_changed", words, "review again what changed since")
+    return _record(device, _with(old, Target.STAGED, Activity.STAGED))
+
+
+def ingest(device: Device, report: Report) -> Ingested:
+    """Takes a report: newer ones move statuses, and what they confirm or fail changes what is desired."""
+    if report.incarnation in device.former:
+        return Ingested(device, (f"report of the former incarnation {report.incarnation}",))
+    if report.incarnation == device.incarnation and report.seq <= device.seq:
+        return Ingested(device)
+    if report.epoch > device.epoch:
+        return Ingested(device, (f"report of epoch {report.epoch}, recorded is {device.epoch}",))
+    former = device.former
+    if device.incarnation not in (None, report.incarnation):
+        former = (*former, device.incarnation)[-KEPT_FORMER:]
+    device = dataclasses.replace(
+        device, incarnation=report.incarnation, former=former, seq=report.seq, reported=report.generation
+    )
+    if report.generation > device.generation:
+        return _jump(device, report.generation)
+    return _settle(*_move_all(device, report))
+
+
+def _jump(device: Device, generation: int) -> Ingested:
+    """Issues the order anew above a generation that this database has forgotten.
+
+    With nothing desired there is nothing to issue: the robot keeps what it has until the operator's next order.
+    """
+    ignored = (f"the device knows generation {generation}, recorded is {device.generation}",)
+    if generation >= messages.MAX_INTEGER:
+        return Ingested(device, ignored)
+    new = generation if device.desired is None else generation + 1
+    published = new if device.desired is None else device.published
+    return Ingested(dataclasses.replace(device, generation=new, published=published), ignored)
+
+
+def _move_all(device: Device, report: Report) -> tuple[Device, list[str]]:
+    ignored: list[str] = []
+    changed: list[Deployment] = []
+    for entry in report.deployments:
+        known = device.deployments.get(entry.id)
+        if known is not None:
+            moved, words = _move(known, entry)
+            changed.append(moved)
+            ignored += [words] if words else []
+    named = {entry.id for entry in report.deployments}
+    for known in device.deployments.values():
+        gone = known.id not in named and 0 < known.ended <= report.generation
+        if gone and known.statuses.target is Target.ARCHIVED:
+            changed.append(_finish(known))
+    return _record(device, *changed), ignored
+
+
+def _move(known: Deployment, entry: messages.DeploymentReport) -> tuple[Deployment, str]:
+    now = known.statuses
+    target = Target.ARCHIVED if entry.error is Error.FAILED else now.target
+    then = Statuses(target, entry.activity, entry.error)
+    if then == now:
+        return dataclasses.replace(known, reason=entry.reason, attempts=entry.attempts), ""
+    if now.target is Target.STAGED:
+        return known, f"{known.id} is reported {entry.activity.value} and was never ordered"
+    if entry.activity is Activity.DEPLOYED and entry.digest != known.digest:
+        return (
+            known,
+            f"{known.id} is reported in force with digest {entry.digest}, recorded is {known.digest}",
+        )
+    if isinstance(CELLS[then], Impossible) or not may_become(now, then):
+        return known, f"{known.id} is {now} and cannot become {then}"
+    moved = _with(known, target, entry.activity, entry.error)
+    return dataclasses.replace(moved, reason=entry.reason, attempts=entry.attempts), ""
+
+
+def _settle(device: Device, ignored: list[str]) -> Ingested:
+    """Draws the consequences: a confirmed deployment ends its fallback, a failed one brings it back."""
+    desired = device.deployments[device.desired] if device.desired else None
+    fallback = device.deployments[device.fallback] if device.fallback else None
+    generation = device.generation + 1
+    named = [deployment for deployment in (desired, fallback) if deployment]
+    sound = [deployment for deployment in named if deployment.statuses.error is not Error.FAILED]
+    ended = [dataclasses.replace(deployment, ended=generation) for deployment in named if deployment not in sound]
+    if len(sound) == 2 and sound[0].statuses.activity is Activity.DEPLOYED:
+        ended.append(_withdraw(device, sound.pop(), generation))
+    if not ended:
+        return Ingested(device, tuple(ignored))
+    first, second, *_ = [*(deployment.id for deployment in sound), None, None]
+    device = dataclasses.replace(device, generation=generation, desired=first, fallback=second)
+    return Ingested(_record(device, *ended), tuple(ignored))
+
+
+def _withdraw(device: Device, old: Deployment, generation: int) -> Deployment:
+    """Ends the will for a deployment; one that never left for the broker is over at once."""
+    if old.statuses.activity is Activity.QUEUED and device.published < old.ordered:
+        return dataclasses.replace(_finish(old), ended=generation)
+    return dataclasses.replace(_with(old, Target.ARCHIVED, old.statuses.activity, old.statuses.error), ended=generation)
+
+
+def _finish(old: Deployment) -> Deployment:
+    """Off the device: a failure is kept with its reason, a hold-up is over."""
+    failed = old.statuses.error is Error.FAILED
+    finished = _with(old, Target.ARCHIVED, Activity.ARCHIVED, Error.FAILED if failed else Error.NONE)
+    return dataclasses.replace(finished, reason=old.reason if failed else None)
+
+
+def _refuse_unless_staged(deployment: Deployment) -> None:
+    target, activity, _ = deployment.statuses
+    if target is Target.ARCHIVED:
+        raise _archived(deployment)
+    if target is Target.DEPLOYED:
+        words = f"{deployment.id} was deployed already and is {deployment.statuses.merged}"
+        raise Conflict("deployment_already_deployed", words, "a deployment is ordered once")
+    if activity is Activity.DRIFTED:
+        words = f"{deployment.id} drifted: another deployment became current after it was staged"
+        raise Conflict("deployment_drifted", words, "review and restage it, patch it, or archive it")
+
+
+def _archived(deployment: Deployment) -> Conflict:
+    return Conflict(
+        "deployment_archived",
+        f"{deployment.id} is archived, and a deployment is used once",
+        "make a new deployment with the same content",
+    )
+
+
+def _with(deployment: Deployment, target: Target, activity: Activity, error: Error = Error.NONE) -> Deployment:
+    """The deployment in other statuses, which the table must allow."""
+    then = Statuses(target, activity, error)
+    assert then == deployment.statuses or may_become(deployment.statuses, then), f"{deployment.statuses} to {then}"
+    return dataclasses.replace(deployment, statuses=then)
+
+
+def _record(device: Device, *changed: Deployment) -> Device:
+    if not changed:
+        return device
+    deployments = {**device.deployments, **{deployment.id: deployment for deployment in changed}}
+    return dataclasses.replace(device, deployments=deployments)

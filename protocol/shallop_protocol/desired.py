@@ -1,0 +1,134 @@
+"""The desired state: what the cloud signs and a device obeys.
+
+Trust is one function: ``open_desired`` takes bytes and gives a verified order, or an error. Nothing of an
+envelope is looked at before a trusted key was seen to have signed it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Mapping
+from typing import Annotated
+
+import pydantic
+
+from shallop_protocol import digests, dsse, errors, ids, messages
+
+PAYLOAD_TYPE = "application/vnd.shallop.desired+json"
+PAYLOAD_TYPE_GZIP = "application/vnd.shallop.desired+json+gzip"
+DEFAULT_LIMIT = 120_000
+"""Bytes of envelope that the cloud publishes by default: what AWS IoT Core carries, with some room."""
+MAX_ENVELOPE_BYTES = 1_048_576
+"""Bytes of envelope that a device looks at."""
+MAX_PAYLOAD_BYTES = 8_388_608
+"""Bytes of payload after decompression that a device looks at."""
+MAX_INSTANCES = 256
+
+Mode = Annotated[str, pydantic.Field(pattern=r"^0[0-7]{3}$")]
+
+
+class Instance(messages.Value):
+    """One file: where it goes, what it must be, and its text."""
+
+    id: Annotated[str, pydantic.Field(pattern=ids.INSTANCE_PATTERN)]
+    slot: Annotated[str, pydantic.Field(min_length=1, max_length=64)] = "default"
+    path: Annotated[str, pydantic.Field(min_length=1, max_length=4096)]
+    mode: Mode = "0644"
+    digest: messages.Digest
+    size: messages.Count
+    content: str
+
+    @property
+    def data(self) -> bytes:
+        """The bytes of the file."""
+        return self.content.encode()
+
+    @property
+    def file(self) -> digests.FileDigest:
+        """What the deployment's digest says of this file."""
+        return digests.FileDigest(self.path, self.mode, self.size, self.digest)
+
+
+class Manifest(messages.Value):
+    """A deployment with all that is needed to apply it."""
+
+    id: messages.DeploymentId
+    release: Annotated[str, pydantic.Field(min_length=1, max_length=128)]
+    digest: messages.Digest = pydantic.Field(description="Of the set of files: path, mode, size and digest of each.")
+    instances: Annotated[tuple[Instance, ...], pydantic.Field(max_length=MAX_INSTANCES)]
+
+
+class Desired(messages.Message):
+    """What one device shall run. ``deployment: null`` is the explicit order to take everything off.
+
+    ``fallback`` stays on the device beside the deployment: it is what the device returns to if that fails. What
+    an order names neither as deployment nor as fallback comes off.
+    """
+
+    device: messages.WireId
+    epoch: messages.Number
+    generation: messages.Number
+    issued_at: messages.Time
+    deployment: Manifest | None
+    fallback: messages.DeploymentId | None = None
+
+    @property
+    def digest(self) -> str:
+        """Tells two orders of one generation apart: by what they order, not by how they were written."""
+        deployment = f"{self.deployment.id} {self.deployment.digest}" if self.deployment else "-"
+        text = f"{self.device} {self.epoch} {self.generation} {deployment} {self.fallback or '-'}"
+        return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def seal_desired(desired: Desired, signer: dsse.Signer, limit: int = DEFAULT_LIMIT) -> bytes:
+    """The signed envelope of an order, compressed if it would not fit otherwise.
+
+    Raises:
+        errors.TooLarge: more than ``limit`` bytes even when compressed.
+    """
+    payload = desired.to_bytes()
+    plain = dsse.seal(PAYLOAD_TYPE, payload, signer) if len(payload) <= limit else b""
+    if plain and len(plain) <= limit:
+        return plain
+    compressor = zlib.compressobj(wbits=31)
+    packed = dsse.seal(PAYLOAD_TYPE_GZIP, compressor.compress(payload) + compressor.flush(), signer)
+    if len(packed) > limit:
+        raise errors.TooLarge(
+            f"the deployment takes {len(packed)} bytes on the wire, compressed and signed; the limit is {limit}"
+        )
+    return packed
+
+
+def open_desired(data: bytes, trusted: Mapping[str, dsse.PublicKey], device: str) -> Desired:
+    """The order for ``device`` that an envelope holds.
+
+    Raises:
+        errors.BadSignature: no trusted key signed it.
+        errors.WrongDevice: signed, but for another device.
+        errors.Unsupported: signed, but of a type or version that this software does not know.
+        errors.TooLarge: the envelope, or what it unpacks to, is over the limits.
+        errors.Malformed: anything else.
+    """
+    payload_type, payload = dsse.open_envelope(data, trusted, MAX_ENVELOPE_BYTES)
+    if payload_type == PAYLOAD_TYPE_GZIP:
+        payload = _decompress(payload)
+    elif payload_type != PAYLOAD_TYPE:
+        raise errors.Unsupported(f"payload type {payload_type[:100]!r}")
+    desired = messages.parse(Desired, payload, MAX_PAYLOAD_BYTES)
+    if desired.device != device:
+        raise errors.WrongDevice(f"the order is for {desired.device}, this is {device}")
+    return desired
+
+
+def _decompress(data: bytes) -> bytes:
+    unpacker = zlib.decompressobj(wbits=31)
+    try:
+        payload = unpacker.decompress(data, MAX_PAYLOAD_BYTES)
+    except zlib.error:
+        raise errors.Malformed("the payload is not gzip") from None
+    if unpacker.unconsumed_tail:
+        raise errors.TooLarge(f"the payload unpacks to more than {MAX_PAYLOAD_BYTES} bytes")
+    if not unpacker.eof or unpacker.unused_data:
+        raise errors.Malformed("the gzip payload is cut short, or has more behind it")
+    return payload
