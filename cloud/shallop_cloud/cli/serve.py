@@ -1,0 +1,141 @@
+"""``shallop serve``: the cloud, on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Generator
+from pathlib import Path
+
+import click
+import structlog
+from shallop_protocol.topics import DEFAULT_ROOT, TopicError, Topics
+
+from shallop_cloud import errors, server
+from shallop_cloud.cli import addresses
+from shallop_cloud.link.connection import BrokerUrl
+from shallop_cloud.services.shore import Limits
+
+
+@click.command()
+@click.option("--data", type=click.Path(path_type=Path, file_okay=False), required=True, help="The data directory.")
+@click.option(
+    "--listen", type=addresses.Address(), default="127.0.0.1:8080", show_default=True, help="Where the API listens."
+)
+@click.option("--broker", metavar="URL", help="An MQTT broker: mqtt://user:password@host:port, mqtts:// for TLS.")
+@click.option("--embedded-broker", is_flag=True, help="Run the bench broker in this process.")
+@click.option("--broker-listen", type=addresses.Address(), help="Where the embedded broker listens.")
+@click.option("--broker-config", type=click.Path(path_type=Path, dir_okay=False), help="Another broker.yaml.")
+@click.option("--advertise-broker", metavar="URL", help="The broker's address as robots reach it, if another.")
+@click.option("--topic-root", default=DEFAULT_ROOT, show_default=True, help="The root of all topics.")
+@click.option(
+    "--payload-limit",
+    type=click.IntRange(1_000, 1_048_576),
+    default=Limits().envelope,
+    show_default=True,
+    help="Bytes that the broker carries in one message.",
+)
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning"]), default="info", show_default=True)
+def serve(
+    data: Path,
+    listen: tuple[str, int],
+    broker: str | None,
+    embedded_broker: bool,
+    broker_listen: tuple[str, int] | None,
+    broker_config: Path | None,
+    advertise_broker: str | None,
+    topic_root: str,
+    payload_limit: int,
+    log_level: str,
+) -> None:
+    """Run the cloud: API, store, and the link to the broker.
+
+    \b
+    With everything on this machine:
+      shallop serve --data ./shallop-data --embedded-broker
+    With a broker of your own:
+      shallop serve --data /var/lib/shallop --broker mqtts://cloud:PASSWORD@mqtt.example.com
+    """
+    if bool(broker) == embedded_broker:
+        raise click.UsageError("give either --broker URL or --embedded-broker")
+    if broker and (broker_listen or broker_config):
+        raise click.UsageError("--broker-listen and --broker-config belong to --embedded-broker")
+    try:
+        topics = Topics(topic_root)
+    except TopicError as error:
+        raise click.UsageError(str(error)) from None
+    _log_to_stderr(log_level)
+    try:
+        settings = server.Settings(
+            data=data,
+            listen=listen,
+            broker=BrokerUrl.parse(broker) if broker else None,
+            advertise_broker=advertise_broker,
+            topics=topics,
+            limits=Limits(envelope=payload_limit),
+        )
+        with (
+            _signals() as stop,
+            server.run(settings, lambda path: _embedded(path, broker_config, broker_listen, topics)) as running,
+        ):
+            click.echo(f"shallop serves at {running.url}, with the broker at {running.broker}")
+            click.echo("To use it from another terminal:")
+            click.echo(f"  export SHALLOP_URL={running.url}")
+            click.echo(f"  export SHALLOP_TOKEN=$(cat {running.token_file})")
+            sys.stdout.flush()
+            while not stop.wait(0.5):
+                if running.failed.is_set():
+                    sys.exit(1)
+    except errors.StartupError as error:
+        raise click.ClickException(str(error)) from None
+
+
+@contextlib.contextmanager
+def _embedded(
+    passwords: Path, config: Path | None, listen: tuple[str, int] | None, topics: Topics
+) -> Generator[tuple[str, int]]:
+    try:
+        from shallop_cloud.bench import embedded
+    except ImportError as error:
+        words = f"the bench broker is not installed ({error})"
+        raise errors.StartupError(words, "pip install 'shallop-cloud[bench]', or give --broker URL") from None
+    with embedded.broker(passwords, config, listen, topics) as address:
+        yield address
+
+
+@contextlib.contextmanager
+def _signals() -> Generator[threading.Event]:
+    """An event that SIGTERM and SIGINT set while the block lasts."""
+    stop = threading.Event()
+
+    def ask(_number: int, _frame: object) -> None:
+        stop.set()
+
+    former = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stop
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+def _log_to_stderr(level: str) -> None:
+    """For people on a terminal, as JSON lines elsewhere."""
+    number = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}[level]
+    logging.basicConfig(
+        level=max(number, logging.WARNING), stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s"
+    )
+    last = structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            last,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )

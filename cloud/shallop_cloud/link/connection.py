@@ -1,0 +1,271 @@
+"""One MQTT connection, kept up by an asyncio loop in a thread of its own.
+
+paho's own network thread waits with ``select()``, which stops working, silently, in a process with more than 1,024
+descriptors; its hooks for an outside loop do not. Nothing is queued while the connection is down: what must be said
+then is said again from the database when it is up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import secrets
+import ssl
+import threading
+import time
+import urllib.parse
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import paho.mqtt.client as mqtt
+import paho.mqtt.enums
+import structlog
+import tenacity
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from shallop_cloud import errors
+
+KEEPALIVE_S = 30
+CONNECT_TIMEOUT_S = 10
+MAX_OUTSTANDING = 4_000
+"""Messages on their way at once; a publisher waits beyond that."""
+
+log = structlog.get_logger()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class BrokerUrl:
+    """Where the broker is and who we are to it. ``tls`` verifies against the system's certificate authorities."""
+
+    host: str
+    port: int
+    username: str
+    password: str = dataclasses.field(repr=False)
+    tls: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> BrokerUrl:
+        """From ``mqtt://user:password@host:port``, or ``mqtts://`` for TLS.
+
+        Raises:
+            errors.StartupError: another scheme, or no host, user or password.
+        """
+        url = urllib.parse.urlsplit(text)
+        form = "write it as mqtt://user:password@host:port, or mqtts:// for TLS"
+        try:
+            port = url.port
+        except ValueError:
+            raise errors.StartupError("the broker's port is not a number from 1 to 65535", form) from None
+        if url.scheme not in ("mqtt", "mqtts") or not url.hostname:
+            raise errors.StartupError("the broker's address is not an MQTT URL", form)
+        if not url.username or url.password is None:
+            raise errors.StartupError("the broker's address names no user and password", form)
+        unquote = urllib.parse.unquote
+        tls = url.scheme == "mqtts"
+        return cls(url.hostname, port or (8883 if tls else 1883), unquote(url.username), unquote(url.password), tls)
+
+    @property
+    def address(self) -> str:
+        """The same without the account, as it may be shown and handed to devices."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'mqtts' if self.tls else 'mqtt'}://{host}:{self.port}"
+
+
+class Connection:
+    """Connects, subscribes, and connects again with back-off and full jitter whenever it must.
+
+    Args:
+        filters: subscribed to after each connect.
+        received: called for each message, in the connection's thread; it must not block and not raise.
+        connected: called after each connect, once the subscriptions are asked for.
+    """
+
+    def __init__(
+        self,
+        broker: BrokerUrl,
+        filters: Sequence[str],
+        received: Callable[[str, bytes], None],
+        connected: Callable[[], None],
+    ) -> None:
+        self._broker = broker
+        self._filters = tuple(filters)
+        self._received = received
+        self._connected = connected
+        self._loop = asyncio.new_event_loop()
+        self._stopping = asyncio.Event()
+        self._lost = asyncio.Event()
+        self._up = threading.Event()
+        self._room = threading.Semaphore(MAX_OUTSTANDING)
+        self._outstanding: set[int] = set()
+        self._client: mqtt.Client | None = None
+        self._thread = threading.Thread(target=self._run, name="link", daemon=True)
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the broker has accepted the connection and not lost it since."""
+        return self._up.is_set()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread runs; if it does not although nobody stopped it, the link is dead."""
+        return self._thread.is_alive()
+
+    def start(self) -> None:
+        """Begins to connect, and returns at once."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Disconnects and ends the thread."""
+        self._loop.call_soon_threadsafe(self._stopping.set)
+        self._loop.call_soon_threadsafe(self._lost.set)
+        self._thread.join(timeout=10)
+
+    def publish(self, topic: str, payload: bytes, *, retain: bool) -> bool:
+        """Hands a message to the connection, QoS 1, waiting while too many are on their way.
+
+        Gives False, and sends nothing, when the connection is down. True does not mean that it arrives.
+        """
+        while not self._room.acquire(timeout=1.0):
+            if not self.is_up:
+                return False
+        if not self.is_up:
+            self._room.release()
+            return False
+        self._loop.call_soon_threadsafe(self._publish, topic, payload, retain)
+        return True
+
+    def _publish(self, topic: str, payload: bytes, retain: bool) -> None:
+        if self._client is None or not self.is_up:
+            self._room.release()
+            return
+        info = self._client.publish(topic, payload, qos=1, retain=retain)
+        if info.rc == paho.mqtt.enums.MQTTErrorCode.MQTT_ERR_SUCCESS:
+            self._outstanding.add(info.mid)
+        else:
+            self._room.release()
+
+    def _run(self) -> None:
+        try:
+            self._loop.run_until_complete(self._keep_up())
+        except Exception:
+            log.exception("the link to the broker died")
+        finally:
+            self._loop.close()
+
+    async def _keep_up(self) -> None:
+        attempt = 0
+        while not self._stopping.is_set():
+            attempt += 1
+            if await self._one_connection():
+                attempt = 0
+            if not self._stopping.is_set():
+                await self._pause(attempt)
+
+    async def _pause(self, attempt: int) -> None:
+        state = tenacity.RetryCallState(None, None, (), {})  # type: ignore[arg-type]  # a schedule, not a call
+        state.attempt_number = max(attempt, 1)
+        delay = tenacity.wait_random_exponential(multiplier=0.5, max=30)(state)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), timeout=delay)
+
+    async def _one_connection(self) -> bool:
+        """Connects and stays until the connection is lost. Gives whether it ever stood."""
+        client = mqtt.Client(
+            paho.mqtt.enums.CallbackAPIVersion.VERSION2,
+            client_id=f"{self._broker.username}-{secrets.token_hex(4)}",
+            reconnect_on_failure=False,
+        )
+        client.username_pw_set(self._broker.username, self._broker.password)
+        client.max_inflight_messages_set(MAX_OUTSTANDING)
+        client.max_queued_messages_set(0)
+        client.connect_timeout = CONNECT_TIMEOUT_S
+        if self._broker.tls:
+            client.tls_set_context(ssl.create_default_context())  # pyright: ignore[reportUnknownMemberType]
+        client.on_connect = self._on_connect
+        client.on_message = self._on_message
+        client.on_publish = self._on_publish
+        client.on_disconnect = self._on_disconnect
+        client.on_socket_open = self._on_socket_open
+        client.on_socket_close = self._on_socket_close
+        client.on_socket_register_write = self._on_register_write
+        client.on_socket_unregister_write = self._on_unregister_write
+        self._lost.clear()
+        self._client = client
+        try:
+            client.connect(self._broker.host, self._broker.port, keepalive=KEEPALIVE_S)
+        except OSError as error:
+            log.warning("the broker cannot be reached", broker=self._broker.address, error=str(error))
+            return False
+        opened = time.monotonic()
+        stood = False
+        while not self._lost.is_set():
+            stood = stood or self.is_up
+            if client.loop_misc() != paho.mqtt.enums.MQTTErrorCode.MQTT_ERR_SUCCESS:
+                break
+            if not stood and time.monotonic() - opened > CONNECT_TIMEOUT_S:
+                log.warning("the broker does not answer", broker=self._broker.address)
+                break
+            try:
+                await asyncio.wait_for(self._lost.wait(), timeout=1.0)
+            except TimeoutError:
+                continue
+        stood = stood or self.is_up
+        self._up.clear()
+        client.disconnect()
+        self._forget_outstanding()
+        return stood
+
+    def _forget_outstanding(self) -> None:
+        for _ in self._outstanding:
+            self._room.release()
+        self._outstanding.clear()
+
+    def _on_connect(
+        self, client: mqtt.Client, _data: Any, _flags: mqtt.ConnectFlags, reason: ReasonCode, _props: Properties | None
+    ) -> None:
+        if reason.is_failure:
+            log.warning("the broker refuses the cloud's account", broker=self._broker.address, reason=str(reason))
+            self._lost.set()
+            return
+        client.subscribe([(each, 1) for each in self._filters])
+        self._up.set()
+        log.info("connected to the broker", broker=self._broker.address)
+        self._connected()
+
+    def _on_message(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
+        self._received(message.topic, bytes(message.payload))
+
+    def _on_publish(
+        self, _client: mqtt.Client, _data: Any, mid: int, _reason: ReasonCode, _props: Properties | None
+    ) -> None:
+        if mid in self._outstanding:
+            self._outstanding.discard(mid)
+            self._room.release()
+
+    def _on_disconnect(
+        self,
+        _client: mqtt.Client,
+        _data: Any,
+        _flags: mqtt.DisconnectFlags,
+        reason: ReasonCode,
+        _props: Properties | None,
+    ) -> None:
+        if self.is_up and not self._stopping.is_set():
+            log.warning("lost the broker", broker=self._broker.address, reason=str(reason))
+        self._up.clear()
+        self._lost.set()
+
+    def _on_socket_open(self, client: mqtt.Client, _data: Any, socket: Any) -> None:
+        self._loop.add_reader(socket, client.loop_read)
+
+    def _on_socket_close(self, _client: mqtt.Client, _data: Any, socket: Any) -> None:
+        self._loop.remove_reader(socket)
+        self._loop.remove_writer(socket)
+
+    def _on_register_write(self, client: mqtt.Client, _data: Any, socket: Any) -> None:
+        self._loop.add_writer(socket, client.loop_write)
+
+    def _on_unregister_write(self, _client: mqtt.Client, _data: Any, socket: Any) -> None:
+        self._loop.remove_writer(socket)

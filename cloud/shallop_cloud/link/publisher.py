@@ -1,0 +1,135 @@
+"""Orders on their way out.
+
+What is published is found by comparing, for each device, the generation that is desired with the one that may have
+left; a crash at any point loses nothing. The broker is a cache: whenever the connection comes up, and then by timer,
+every device that has not answered its newest order is told again.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import structlog
+from shallop_protocol import dsse, ids, messages
+from shallop_protocol.topics import Kind, Topics
+
+from shallop_cloud.link import orders
+from shallop_cloud.link.connection import Connection
+from shallop_cloud.store import devices
+from shallop_cloud.store.database import Database
+
+BATCH = 200
+REASSERT_EVERY_S = 300.0
+HELLO_PER_SECOND = 1_000
+"""How many reports a second the cloud asks for when it says hello."""
+
+log = structlog.get_logger()
+
+
+class Publisher:
+    """A thread that brings the broker to what the database says."""
+
+    def __init__(
+        self, database: Database, signer: dsse.Signer, topics: Topics, connection: Connection, envelope_limit: int
+    ) -> None:
+        self._database = database
+        self._signer = signer
+        self._topics = topics
+        self._connection = connection
+        self._limit = envelope_limit
+        self._wake = threading.Event()
+        self._stopping = False
+        self._again: set[str] = set()
+        self._lock = threading.Lock()
+        self._came_up = False
+        self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    def start(self) -> None:
+        """Begins to publish."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends the thread after the batch in hand."""
+        self._stopping = True
+        self._wake.set()
+        self._thread.join(timeout=10)
+
+    def ordered(self) -> None:
+        """Something new is desired."""
+        self._wake.set()
+
+    def came_up(self) -> None:
+        """The connection stands: say hello, and assert again what is not known to be in sync."""
+        self._came_up = True
+        self._wake.set()
+
+    def assert_again(self, device: str) -> None:
+        """This device may have lost what it was told."""
+        with self._lock:
+            self._again.add(device)
+        self._wake.set()
+
+    def _run(self) -> None:
+        due = time.monotonic() + REASSERT_EVERY_S
+        while not self._stopping:
+            self._wake.wait(timeout=max(0.0, due - time.monotonic()))
+            self._wake.clear()
+            if self._stopping or not self._connection.is_up:
+                continue
+            try:
+                if self._came_up:
+                    self._came_up = False
+                    self._hello()
+                    due = 0.0
+                self._publish_new()
+                with self._lock:
+                    again, self._again = self._again, set()
+                self._publish(sorted(again))
+                if time.monotonic() >= due:
+                    self._reassert()
+                    due = time.monotonic() + REASSERT_EVERY_S
+            except Exception:
+                log.exception("publishing failed; it is tried again")
+                time.sleep(1.0)
+                self._wake.set()
+
+    def _hello(self) -> None:
+        with self._database.read() as connection:
+            spread = min(300.0, devices.count(connection) / HELLO_PER_SECOND)
+        hello = messages.Hello(spread_s=round(spread, 3))
+        self._connection.publish(self._topics.hello, hello.to_bytes(), retain=False)
+
+    def _publish_new(self) -> None:
+        while not self._stopping and self._connection.is_up:
+            with self._database.read() as connection:
+                batch = devices.unpublished(connection, BATCH)
+            if not batch:
+                return
+            self._publish(batch)
+
+    def _reassert(self) -> None:
+        last = ""
+        while not self._stopping and self._connection.is_up:
+            with self._database.read() as connection:
+                batch = devices.out_of_sync(connection, last, BATCH)
+            if not batch:
+                return
+            self._publish(batch)
+            last = batch[-1]
+
+    def _publish(self, batch: list[str]) -> None:
+        """Records that these orders may be out, and sends them; in this order, so that a record is never too low."""
+        if not batch:
+            return
+        with self._database.write() as connection:
+            devices.mark_published(connection, batch)
+            envelopes = orders.sealed(connection, batch, self._signer, self._limit)
+        for device, envelope in envelopes.items():
+            topic = self._topics.of(ids.on_wire(device), Kind.DESIRED)
+            self._connection.publish(topic, envelope, retain=True)

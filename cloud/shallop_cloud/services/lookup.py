@@ -1,0 +1,76 @@
+"""From what a person typed to what is meant: ids, their shortest unique prefixes, names and versions."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from shallop_protocol import ids
+
+from shallop_cloud import errors
+from shallop_cloud.configs.findings import meant
+from shallop_cloud.store import deployments, devices, releases, tables
+
+
+def device(connection: sa.Connection, key: str) -> sa.RowMapping:
+    """A device by id, prefix or name.
+
+    Raises:
+        errors.NotFound: there is none.
+        errors.Conflict: the prefix fits several.
+    """
+    whole = _whole(connection, tables.devices, ids.Prefix.DEVICE, key) or key
+    row = devices.find(connection, key=whole)
+    if row is None:
+        hint = meant(key, devices.names(connection)).strip(" ()")
+        raise errors.NotFound("device", key, hint or "list them with: shallop device list")
+    return row
+
+
+def release(connection: sa.Connection, key: str) -> sa.RowMapping:
+    """A release by id, prefix or version; raises as ``device`` does."""
+    whole = _whole(connection, tables.releases, ids.Prefix.RELEASE, key) or key
+    row = releases.find(connection, key=whole)
+    if row is None:
+        hint = meant(key, releases.versions(connection)).strip(" ()")
+        raise errors.NotFound("release", key, hint or "list them with: shallop release list")
+    return row
+
+
+def deployment(connection: sa.Connection, key: str) -> sa.RowMapping:
+    """A deployment by id or prefix; raises as ``device`` does."""
+    whole = _whole(connection, tables.deployments, ids.Prefix.DEPLOYMENT, key)
+    row = deployments.find(connection, whole) if whole else None
+    if row is None:
+        raise errors.NotFound("deployment", key, "list them with: shallop deployment list")
+    return row
+
+
+def config_schema(connection: sa.Connection, key: str) -> sa.RowMapping:
+    """A config schema by id or prefix; raises as ``device`` does."""
+    whole = _whole(connection, tables.config_schemas, ids.Prefix.SCHEMA, key)
+    row = releases.find_schema(connection, whole) if whole else None
+    if row is None:
+        raise errors.NotFound("config schema", key, "a release shows the ids of its config schemas")
+    return row
+
+
+def config_instance(connection: sa.Connection, key: str) -> sa.RowMapping:
+    """A config instance by id or prefix; raises as ``device`` does."""
+    whole = _whole(connection, tables.config_instances, ids.Prefix.INSTANCE, key)
+    row = deployments.find_instance(connection, whole) if whole else None
+    if row is None:
+        raise errors.NotFound("config instance", key, "a deployment shows the ids of its config instances")
+    return row
+
+
+def _whole(connection: sa.Connection, table: sa.Table, prefix: ids.Prefix, key: str) -> str | None:
+    """The one id that a prefix means, or None if it means none."""
+    try:
+        start = ids.normalize(key, prefix)
+    except ids.IdError:
+        return None
+    found = releases.matching(connection, table, start)
+    if len(found) > 1:
+        raise errors.Conflict(
+            "id_ambiguous", f"{key} is the beginning of several ids, {' and '.join(found)}: type more"
+        )
+    return found[0] if found else None

@@ -1,0 +1,62 @@
+"""What every service works with."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import secrets
+from collections.abc import Callable
+
+from shallop_protocol import dsse, ids
+from shallop_protocol.topics import Topics
+
+from shallop_cloud import credentials
+from shallop_cloud.store.database import Database
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Limits:
+    """What is taken. Sizes in bytes.
+
+    Attributes:
+        config: of one config file.
+        envelope: of a signed desired state, as the broker is to carry it.
+        token_lifetime: how long an enrolment token can be used.
+    """
+
+    config: int = 1_048_576
+    envelope: int = 120_000
+    token_lifetime: datetime.timedelta = datetime.timedelta(days=7)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class BrokerAddress:
+    """Where devices find the broker, as enrolment tells them."""
+
+    url: str
+    protocol: str = "3.1.1"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Shore:
+    """The cloud's side of the water: its store, its keys, and what it was told to be.
+
+    Attributes:
+        ordered: called after a commit that changed what a device shall run, so that the link publishes it.
+    """
+
+    database: Database
+    signer: dsse.Signer
+    credentials: credentials.Credentials
+    broker: BrokerAddress
+    topics: Topics
+    ordered: Callable[[], None]
+    limits: Limits = dataclasses.field(default_factory=Limits)
+
+    def now(self) -> datetime.datetime:
+        """The time, in UTC."""
+        return datetime.datetime.now(datetime.UTC)
+
+    def new_id(self, prefix: ids.Prefix) -> str:
+        """An id that was never used."""
+        return ids.make(prefix, secrets.token_bytes(ids.RANDOM_BYTES))

@@ -1,0 +1,71 @@
+"""The one judge of releases and configs: nothing out when they are right, else every finding with its place."""
+
+from __future__ import annotations
+
+import functools
+
+from shallop_cloud import configs, errors
+from shallop_cloud.configs.findings import Finding, Refused, pointer_of
+from shallop_cloud.services.shore import Shore
+from shallop_cloud.store import releases
+from shallop_cloud.store.database import Database
+
+NewConfigType = tuple[str, object, configs.Format, str, bool]
+"""Name, schema in its wire form, format, path, required."""
+
+
+def release(version: str, git_commit: str | None, types: list[NewConfigType]) -> configs.ReleaseDraft:
+    """The release that a request describes; whoever sent it is not trusted to have checked it.
+
+    Raises:
+        errors.Invalid: ``release_invalid``; a finding's ``file`` is the schema file's path, or empty for the request.
+    """
+    found: list[Finding] = []
+    drafts: list[configs.ConfigTypeDraft] = []
+    for index, (name, wire, format_, path, required) in enumerate(types):
+        try:
+            drafts.append(
+                configs.ConfigTypeDraft(name, configs.ConfigSchema.from_json(wire), format_, path, required=required)
+            )
+        except Refused as refused:
+            start = f"/config_types/{index}/schema"
+            found += [
+                each if each.file else Finding(each.message, start + each.pointer, 0, 0) for each in refused.findings
+            ]
+    draft = configs.ReleaseDraft(version, tuple(drafts), git_commit)
+    if not found:
+        found = [Finding(words, pointer_of(place), 0, 0) for place, words in configs.problems(draft)]
+    if found:
+        first = found[0]
+        where = f"{first.file}:{first.line}:{first.column} {first.pointer}" if first.file else first.pointer
+        raise errors.Invalid("release_invalid", f"the release is not valid: {where}: {first.message}", tuple(found))
+    return draft
+
+
+def check(shore: Shore, slot: releases.Slot, content: str) -> None:
+    """Judges a config file against the schema of its slot.
+
+    Raises:
+        errors.Problem: 413 ``config_too_large``.
+        errors.Invalid: ``config_invalid``; each finding's ``file`` is the config type.
+    """
+    data = content.encode()
+    limit = shore.limits.config
+    if len(data) > limit:
+        words = f"the config of type {slot.config_type!r} has {len(data)} bytes; the limit is {limit}"
+        raise errors.Problem(413, "config_too_large", words)
+    found = _compiled(shore.database, slot.schema_id).check(data, configs.Format(slot.format), max_bytes=limit)
+    if found:
+        first = found[0]
+        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        words = f"the config of type {slot.config_type!r} is not valid: {first}{more}"
+        raise errors.Invalid("config_invalid", words, tuple(each.in_file(slot.config_type) for each in found))
+
+
+@functools.lru_cache(maxsize=512)
+def _compiled(database: Database, schema_id: str) -> configs.ConfigSchema:
+    """A schema never changes, so it is compiled once."""
+    with database.read() as connection:
+        row = releases.find_schema(connection, schema_id)
+    assert row is not None
+    return configs.ConfigSchema.from_json(row["definition"])

@@ -1,0 +1,69 @@
+"""Pages of a list by keyset: a cursor names the last row seen, so that pages neither skip nor repeat under writes."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import dataclasses
+import datetime
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from shallop_cloud import errors
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Page:
+    """Rows of a list, and the cursor that the next page begins behind; None at the end."""
+
+    rows: Sequence[sa.RowMapping]
+    next_cursor: str | None
+
+
+def read(
+    connection: sa.Connection,
+    query: sa.Select[Any],
+    order: Sequence[sa.Column[Any]],
+    *,
+    newest_first: bool,
+    limit: int,
+    cursor: str | None,
+) -> Page:
+    """One page of a query, ordered by columns that are unique together.
+
+    Raises:
+        errors.Problem: the cursor is not one that this list gave.
+    """
+    if cursor is not None:
+        values = _decode(cursor, order)
+        place, here = sa.tuple_(*order), sa.tuple_(*(sa.literal(v, c.type) for v, c in zip(values, order, strict=True)))
+        query = query.where(place < here if newest_first else place > here)
+    query = query.order_by(*(column.desc() if newest_first else column.asc() for column in order))
+    rows = connection.execute(query.limit(limit + 1)).mappings().all()
+    if len(rows) <= limit:
+        return Page(rows, None)
+    rows = rows[:limit]
+    return Page(rows, _encode([rows[-1][column.name] for column in order]))
+
+
+def _encode(values: Sequence[Any]) -> str:
+    texts = [value.isoformat() if isinstance(value, datetime.datetime) else value for value in values]
+    return base64.urlsafe_b64encode(json.dumps(texts).encode()).decode().rstrip("=")
+
+
+def _decode(cursor: str, order: Sequence[sa.Column[Any]]) -> list[Any]:
+    wrong = errors.Problem(400, "cursor_invalid", "this cursor was not given by this list; start without one")
+    try:
+        values = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        decoded: list[Any] = []
+        for value, column in zip(values, order, strict=True):
+            kind = column.type.python_type
+            decoded.append(datetime.datetime.fromisoformat(value) if kind is datetime.datetime else value)
+            if type(decoded[-1]) is not kind:
+                raise wrong
+    except (binascii.Error, ValueError, TypeError):
+        raise wrong from None
+    return decoded

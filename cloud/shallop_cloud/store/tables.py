@@ -1,0 +1,218 @@
+"""The tables, for SQLite and PostgreSQL alike. Migrations build them; this is what queries are written against.
+
+What the lifecycle allows is enforced here too: the CHECK on a deployment's statuses is made from the protocol's table.
+"""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from shallop_protocol import statuses
+from sqlalchemy.engine import Dialect
+
+
+class Time(sa.TypeDecorator[datetime.datetime]):
+    """A moment in UTC. SQLite keeps no time zone, so it is put back when a value is read."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime.datetime | None, dialect: Dialect) -> datetime.datetime | None:  # noqa: ARG002
+        """To UTC."""
+        return None if value is None else value.astimezone(datetime.UTC)
+
+    def process_result_value(self, value: datetime.datetime | None, dialect: Dialect) -> datetime.datetime | None:  # noqa: ARG002
+        """From UTC."""
+        if value is None:
+            return None
+        return value.astimezone(datetime.UTC) if value.tzinfo else value.replace(tzinfo=datetime.UTC)
+
+
+def _status_check() -> str:
+    """SQL that holds exactly for the combinations of statuses that occur."""
+    cells = ", ".join(sorted(f"'{cell}'" for cell in statuses.STEPS))
+    return f"target || '/' || activity || '/' || error IN ({cells})"
+
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _id() -> sa.Column[str]:
+    return sa.Column("id", sa.String(32), primary_key=True)
+
+
+def _made() -> sa.Column[datetime.datetime]:
+    return sa.Column("created_at", Time, nullable=False)
+
+
+def _refers(column: str) -> Any:  # Any: the type of the column that it refers to
+    return sa.ForeignKey(column)
+
+
+def _json(name: str, *, nullable: bool = True) -> sa.Column[Any]:
+    return sa.Column(name, sa.JSON(none_as_null=True), nullable=nullable)
+
+
+devices = sa.Table(
+    "devices",
+    metadata,
+    _id(),
+    sa.Column("name", sa.String(128), nullable=False, unique=True),
+    _json("labels", nullable=False),
+    _made(),
+    # enrolment
+    sa.Column("token_hash", sa.String(64), unique=True),
+    sa.Column("token_expires_at", Time),
+    sa.Column("enrolled_at", Time),
+    sa.Column("mqtt_password", sa.String(256)),
+    # what is desired
+    sa.Column("epoch", sa.BigInteger, nullable=False, default=1),
+    sa.Column("generation", sa.BigInteger, nullable=False, default=0),
+    sa.Column("desired_at", Time),
+    sa.Column("desired", sa.String(32)),
+    sa.Column("fallback", sa.String(32)),
+    sa.Column("published", sa.BigInteger, nullable=False, default=0),
+    # what was last heard
+    sa.Column("incarnation", sa.String(64)),
+    _json("former", nullable=False),
+    sa.Column("seq", sa.BigInteger, nullable=False, default=0),
+    sa.Column("reported", sa.BigInteger, nullable=False, default=0),
+    _json("report"),
+    sa.Column("reported_at", Time),
+    sa.Column("last_heard_at", Time),
+    sa.Column("online", sa.Boolean, nullable=False, default=False),
+    sa.Column("presence_incarnation", sa.String(64)),
+    sa.Column("connection", sa.BigInteger, nullable=False, default=0),
+    sa.CheckConstraint("desired IS NOT NULL OR fallback IS NULL", name="fallback_beside_desired"),
+    sa.CheckConstraint("published <= generation", name="published_is_known"),
+    sa.Index("ix_devices_unpublished", "id", sqlite_where=sa.text("published < generation"),
+             postgresql_where=sa.text("published < generation")),
+    sa.Index("ix_devices_out_of_sync", "id", sqlite_where=sa.text("reported <> generation"),
+             postgresql_where=sa.text("reported <> generation")),
+)  # fmt: skip
+
+releases = sa.Table(
+    "releases",
+    metadata,
+    _id(),
+    sa.Column("version", sa.String(128), nullable=False, unique=True),
+    sa.Column("git_commit", sa.String(40)),
+    _made(),
+    sa.Column("created_by", sa.String(128), nullable=False),
+)
+
+config_schemas = sa.Table(
+    "config_schemas",
+    metadata,
+    _id(),
+    sa.Column("digest", sa.String(71), nullable=False, unique=True),
+    _json("definition", nullable=False),
+    _made(),
+)
+
+slots = sa.Table(
+    "slots",
+    metadata,
+    sa.Column("release_id", _refers("releases.id"), primary_key=True),
+    sa.Column("config_type", sa.String(64), primary_key=True),
+    sa.Column("key", sa.String(64), primary_key=True),
+    sa.Column("schema_id", _refers("config_schemas.id"), nullable=False),
+    sa.Column("format", sa.String(8), nullable=False),
+    sa.Column("path", sa.String(1024), nullable=False),
+    sa.Column("required", sa.Boolean, nullable=False),
+    sa.UniqueConstraint("release_id", "path"),
+)
+
+contents = sa.Table(
+    "contents",
+    metadata,
+    sa.Column("digest", sa.String(71), primary_key=True),
+    sa.Column("data", sa.LargeBinary, nullable=False),
+)
+
+config_instances = sa.Table(
+    "config_instances",
+    metadata,
+    _id(),
+    sa.Column("schema_id", _refers("config_schemas.id"), nullable=False),
+    sa.Column("config_type", sa.String(64), nullable=False),
+    sa.Column("slot", sa.String(64), nullable=False),
+    sa.Column("path", sa.String(1024), nullable=False),
+    sa.Column("digest", _refers("contents.digest"), nullable=False),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    _made(),
+)
+
+deployments = sa.Table(
+    "deployments",
+    metadata,
+    _id(),
+    sa.Column("device_id", _refers("devices.id"), nullable=False),
+    sa.Column("release_id", _refers("releases.id"), nullable=False),
+    sa.Column("description", sa.String(1024), nullable=False),
+    sa.Column("digest", sa.String(71), nullable=False),
+    sa.Column("patched_from", _refers("deployments.id")),
+    sa.Column("target", sa.String(16), nullable=False),
+    sa.Column("activity", sa.String(16), nullable=False),
+    sa.Column("error", sa.String(16), nullable=False),
+    _json("reason"),
+    sa.Column("attempts", sa.BigInteger, nullable=False, default=0),
+    sa.Column("ordered", sa.BigInteger, nullable=False, default=0),
+    sa.Column("ended", sa.BigInteger, nullable=False, default=0),
+    _made(),
+    sa.Column("created_by", sa.String(128), nullable=False),
+    sa.Column("queued_at", Time),
+    sa.Column("deployed_at", Time),
+    sa.Column("archived_at", Time),
+    sa.CheckConstraint(_status_check(), name="statuses_occur"),
+    sa.Index("ix_deployments_created", "created_at", "id"),
+    sa.Index("ix_deployments_device", "device_id", "created_at", "id"),
+    sa.Index("ix_deployments_unfinished", "device_id", sqlite_where=sa.text("activity <> 'archived'"),
+             postgresql_where=sa.text("activity <> 'archived'")),
+    sa.Index("uq_deployments_waiting", "device_id", "release_id", unique=True,
+             sqlite_where=sa.text("activity IN ('staged', 'drifted')"),
+             postgresql_where=sa.text("activity IN ('staged', 'drifted')")),
+)  # fmt: skip
+
+deployment_instances = sa.Table(
+    "deployment_instances",
+    metadata,
+    sa.Column("deployment_id", _refers("deployments.id"), primary_key=True),
+    sa.Column("instance_id", _refers("config_instances.id"), primary_key=True),
+)
+
+history = sa.Table(
+    "history",
+    metadata,
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+    sa.Column("at", Time, nullable=False),
+    sa.Column("actor", sa.String(128), nullable=False),
+    sa.Column("action", sa.String(32), nullable=False),
+    sa.Column("device_id", _refers("devices.id")),
+    sa.Column("deployment_id", _refers("deployments.id")),
+    sa.Column("release_id", _refers("releases.id")),
+    sa.Column("device_time", Time),
+    _json("before"),
+    _json("after"),
+    sa.Index("ix_history_device", "device_id", "id"),
+    sa.Index("ix_history_deployment", "deployment_id", "id"),
+    sqlite_autoincrement=True,
+)
+
+api_tokens = sa.Table(
+    "api_tokens",
+    metadata,
+    sa.Column("hash", sa.String(64), primary_key=True),
+    sa.Column("name", sa.String(128), nullable=False, unique=True),
+    _made(),
+)
