@@ -40,7 +40,8 @@ class Settings:
     Attributes:
         data: the data directory; made if it is not there.
         listen: host and port of the API; port 0 takes a free one.
-        broker: where the broker is; None for the embedded one.
+        broker: where the broker is; None for the embedded one. Without an account in it, the cloud's own is used,
+            which is in the data directory's password file.
         advertise_broker: the broker's address as robots reach it, if it is another.
     """
 
@@ -93,7 +94,9 @@ def run(settings: Settings, start_broker: StartBroker | None = None) -> Generato
         if broker is None:
             assert start_broker is not None
             host, port = stack.enter_context(start_broker(credentials.path))
-            broker = BrokerUrl(host, port, CLOUD, credentials.cloud)
+            broker = BrokerUrl(host, port)
+        if not broker.username:
+            broker = dataclasses.replace(broker, username=CLOUD, password=credentials.cloud)
         token = _admin_token(settings.data, database)
         signer = dsse.signer_from_seed(bytes.fromhex(files.secret(settings.data / "signing.key", _new_seed)))
         link = _Link(database, signer, settings, broker)

@@ -29,6 +29,9 @@ from shallop_protocol.statuses import CELLS, FIRST, Activity, Error, Impossible,
 KEPT_FORMER = 8
 """Former incarnations of a device that are remembered, so that their late reports are known to be late."""
 
+MAX_JUMP = messages.MAX_INTEGER // 2
+"""The highest generation that a device can make the cloud jump above, so that there are always numbers left."""
+
 
 class Conflict(Exception):
     """An act that the present state forbids. ``code`` is stable; ``hint`` says what can be done instead."""
@@ -78,8 +81,10 @@ class Device:
     Attributes:
         generation: of what is desired now; 0 while nothing ever was.
         published: the highest generation that may have left for the broker.
-        incarnation, former, seq: of the newest report taken, and the incarnations before it.
-        reported: the generation that the newest report answers; what is below ``generation`` is not in sync.
+        incarnation, seq: of the newest report taken.
+        former: the incarnations before it, each with the newest ``seq`` taken.
+        reported: the generation that the newest report answers, 0 if that is of an earlier epoch; what is below
+            ``generation`` is not in sync.
     """
 
     id: str
@@ -89,7 +94,7 @@ class Device:
     fallback: str | None = None
     published: int = 0
     incarnation: str | None = None
-    former: tuple[str, ...] = ()
+    former: tuple[tuple[str, int], ...] = ()
     seq: int = 0
     reported: int = 0
     deployments: Mapping[str, Deployment] = dataclasses.field(default_factory=dict[str, Deployment])
@@ -160,6 +165,11 @@ def deploy(device: Device, deployment: str, expected_current: str | AnyCurrent |
     return _record(device, *changed, ordered)
 
 
+def order(device: Device, deployment: Deployment, expected_current: str | AnyCurrent | None = ANY) -> Device:
+    """Adds a new deployment and orders it in the same act; what waits beside it drifts. Raises as ``deploy`` does."""
+    return deploy(_record(device, deployment), deployment.id, expected_current)
+
+
 def archive(device: Device, deployment: str) -> Device:
     """Withdraws a deployment. If it is the one desired and was never confirmed, its fallback is desired again;
     if it is in force, it has no fallback any more, and the device is ordered to take everything off.
@@ -195,35 +205,65 @@ def restage(device: Device, deployment: str, expected_current: str | AnyCurrent 
 
 
 def ingest(device: Device, report: Report) -> Ingested:
-    """Takes a report: newer ones move statuses, and what they confirm or fail changes what is desired."""
-    if report.incarnation in device.former:
-        return Ingested(device, (f"report of the former incarnation {report.incarnation}",))
-    if report.incarnation == device.incarnation and report.seq <= device.seq:
+    """Takes a report: newer ones move statuses, and what they confirm or fail changes what is desired.
+
+    Incarnations have no order. One that says something newer than it ever did is alive, though another was heard
+    since: the old disk was put back, or reports overtook each other.
+    """
+    former = dict(device.former)
+    taken = device.seq if report.incarnation == device.incarnation else former.pop(report.incarnation, 0)
+    if report.seq <= taken:
         return Ingested(device)
     if report.epoch > device.epoch:
         return Ingested(device, (f"report of epoch {report.epoch}, recorded is {device.epoch}",))
-    former = device.former
     if device.incarnation not in (None, report.incarnation):
-        former = (*former, device.incarnation)[-KEPT_FORMER:]
+        former[device.incarnation] = device.seq
     device = dataclasses.replace(
-        device, incarnation=report.incarnation, former=former, seq=report.seq, reported=report.generation
+        device,
+        incarnation=report.incarnation,
+        former=tuple(former.items())[-KEPT_FORMER:],
+        seq=report.seq,
+        reported=report.generation if report.epoch == device.epoch else 0,
     )
-    if report.generation > device.generation:
-        return _jump(device, report.generation)
+    if _is_of_forgotten_time(device, report):
+        return _issue_anew(device, report)
     return _settle(*_move_all(device, report))
 
 
-def _jump(device: Device, generation: int) -> Ingested:
-    """Issues the order anew above a generation that this database has forgotten.
+def _is_of_forgotten_time(device: Device, report: Report) -> bool:
+    """Whether the device obeys an order that this database does not have: a later one, or another of one number."""
+    if report.epoch != device.epoch:
+        return False
+    if report.generation != device.generation:
+        return report.generation > device.generation
+    refused = report.refused
+    if refused and refused.code == "conflicting_generation" and refused.generation == device.generation:
+        return True
+    return device.desired is not None and not any(
+        _is_wanted(entry) for entry in report.deployments if entry.id == device.desired
+    )
 
-    With nothing desired there is nothing to issue: the robot keeps what it has until the operator's next order.
+
+def _is_wanted(entry: messages.DeploymentReport) -> bool:
+    """Whether the device's order may name this deployment: what is named comes off only if it failed."""
+    return entry.activity in (Activity.QUEUED, Activity.DEPLOYED) or entry.error is Error.FAILED
+
+
+def _issue_anew(device: Device, report: Report) -> Ingested:
+    """Issues the order again above a generation that this database has forgotten.
+
+    With nothing desired, a robot keeps what the forgotten time ordered until the operator's next order. Unless it
+    holds only what is to be gone here too, or has seen this order and refused it for its number: then it is told again.
     """
-    ignored = (f"the device knows generation {generation}, recorded is {device.generation}",)
-    if generation >= messages.MAX_INTEGER:
+    ignored = (f"the device knows another generation {report.generation}, recorded is {device.generation}",)
+    if report.generation > MAX_JUMP:
         return Ingested(device, ignored)
-    new = generation if device.desired is None else generation + 1
-    published = new if device.desired is None else device.published
-    return Ingested(dataclasses.replace(device, generation=new, published=published), ignored)
+    held = [device.deployments.get(entry.id) for entry in report.deployments if entry.activity is not Activity.ARCHIVED]
+    unwanted = [known for known in held if known and known.statuses.target is Target.ARCHIVED]
+    told_later = report.generation > device.generation
+    if device.desired is None and told_later and (not held or len(unwanted) < len(held)):
+        return Ingested(dataclasses.replace(device, generation=report.generation, published=report.generation), ignored)
+    return Ingested(dataclasses.replace(device, generation=report.generation + 1), ignored)
 
 
 def _move_all(device: Device, report: Report) -> tuple[Device, list[str]]:
@@ -235,9 +275,9 @@ def _move_all(device: Device, report: Report) -> tuple[Device, list[str]]:
             moved, words = _move(known, entry)
             changed.append(moved)
             ignored += [words] if words else []
-    named = {entry.id for entry in report.deployments}
+    named = {report.current, *(entry.id for entry in report.deployments)}
     for known in device.deployments.values():
-        gone = known.id not in named and 0 < known.ended <= report.generation
+        gone = known.id not in named and 0 < known.ended <= device.reported
         if gone and known.statuses.target is Target.ARCHIVED:
             changed.append(_finish(known))
     return _record(device, *changed), ignored
@@ -245,10 +285,12 @@ def _move_all(device: Device, report: Report) -> tuple[Device, list[str]]:
 
 def _move(known: Deployment, entry: messages.DeploymentReport) -> tuple[Deployment, str]:
     now = known.statuses
-    target = Target.ARCHIVED if entry.error is Error.FAILED else now.target
-    then = Statuses(target, entry.activity, entry.error)
+    # A device that lost its database no longer knows what failed; here it is still known.
+    error, reason = (entry.error, entry.reason) if now.error is not Error.FAILED else (now.error, known.reason)
+    target = Target.ARCHIVED if error is Error.FAILED else now.target
+    then = Statuses(target, entry.activity, error)
     if then == now:
-        return dataclasses.replace(known, reason=entry.reason, attempts=entry.attempts), ""
+        return dataclasses.replace(known, reason=reason, attempts=entry.attempts), ""
     if now.target is Target.STAGED:
         return known, f"{known.id} is reported {entry.activity.value} and was never ordered"
     if entry.activity is Activity.DEPLOYED and entry.digest != known.digest:
@@ -258,8 +300,8 @@ def _move(known: Deployment, entry: messages.DeploymentReport) -> tuple[Deployme
         )
     if isinstance(CELLS[then], Impossible) or not may_become(now, then):
         return known, f"{known.id} is {now} and cannot become {then}"
-    moved = _with(known, target, entry.activity, entry.error)
-    return dataclasses.replace(moved, reason=entry.reason, attempts=entry.attempts), ""
+    moved = _with(known, target, entry.activity, error)
+    return dataclasses.replace(moved, reason=reason, attempts=entry.attempts), ""
 
 
 def _settle(device: Device, ignored: list[str]) -> Ingested:

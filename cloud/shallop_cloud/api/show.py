@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from shallop_protocol.statuses import Activity, Error, merge
 
+from shallop_cloud import configs
 from shallop_cloud.api import models
 from shallop_cloud.store import deployments, releases
 
@@ -21,7 +22,7 @@ def release(row: sa.RowMapping, slots: Sequence[releases.Slot]) -> models.Releas
         types.append(
             models.ConfigType(
                 name=name,
-                format=models.Format(own[0].format),
+                format=configs.Format(own[0].format),
                 schema_id=own[0].schema_id,
                 schema_digest=own[0].schema_digest,
                 slots=[models.Slot(key=slot.key, path=slot.path, required=slot.required) for slot in own],

@@ -26,10 +26,9 @@ def broker(config: Path | None, listen: tuple[str, int] | None, passwords: Path 
     It keeps nothing over a restart; the cloud says everything again. For a bench, not for production.
 
     \b
-    Beside a server that uses ./shallop-data:
+    Beside a server that uses ./shallop-data, in two terminals:
+      shallop serve --data ./shallop-data --broker mqtt://127.0.0.1:1883
       shallop broker --passwords ./shallop-data/mqtt/passwords
-      shallop serve --data ./shallop-data --broker mqtt://cloud:PASSWORD@127.0.0.1:1883
-    The password is in ./shallop-data/mqtt/cloud.password.
     """
     try:
         from shallop_cloud.bench import broker_run, broker_settings

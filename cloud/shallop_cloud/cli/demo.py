@@ -36,6 +36,10 @@ def demo(robots: int, directory: Path | None, keep: bool) -> None:
 
     A release is made; configuration is validated, signed, published, applied and acknowledged; one value changes; a
     bad config is refused; a robot goes offline and catches up. Exits with 0 only if all of that truly happened.
+
+    \b
+    To go on with it from another terminal:
+      shallop demo --keep
     """
     try:
         from shallop_cloud.bench import demo as bench_demo

@@ -37,20 +37,23 @@ log = structlog.get_logger()
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class BrokerUrl:
-    """Where the broker is and who we are to it. ``tls`` verifies against the system's certificate authorities."""
+    """Where the broker is and who we are to it; without an account, both texts are empty.
+
+    ``tls`` verifies against the system's certificate authorities.
+    """
 
     host: str
     port: int
-    username: str
-    password: str = dataclasses.field(repr=False)
+    username: str = ""
+    password: str = dataclasses.field(default="", repr=False)
     tls: bool = False
 
     @classmethod
     def parse(cls, text: str) -> BrokerUrl:
-        """From ``mqtt://user:password@host:port``, or ``mqtts://`` for TLS.
+        """From ``mqtt://user:password@host:port``, or ``mqtts://`` for TLS; the account may be left out.
 
         Raises:
-            errors.StartupError: another scheme, or no host, user or password.
+            errors.StartupError: another scheme, no host, or a user without a password.
         """
         url = urllib.parse.urlsplit(text)
         form = "write it as mqtt://user:password@host:port, or mqtts:// for TLS"
@@ -60,11 +63,11 @@ class BrokerUrl:
             raise errors.StartupError("the broker's port is not a number from 1 to 65535", form) from None
         if url.scheme not in ("mqtt", "mqtts") or not url.hostname:
             raise errors.StartupError("the broker's address is not an MQTT URL", form)
-        if not url.username or url.password is None:
-            raise errors.StartupError("the broker's address names no user and password", form)
-        unquote = urllib.parse.unquote
+        if bool(url.username) != bool(url.password):
+            raise errors.StartupError("the broker's address has a user without a password, or the reverse", form)
         tls = url.scheme == "mqtts"
-        return cls(url.hostname, port or (8883 if tls else 1883), unquote(url.username), unquote(url.password), tls)
+        user, password = (urllib.parse.unquote(text or "") for text in (url.username, url.password))
+        return cls(url.hostname, port or (8883 if tls else 1883), user, password, tls)
 
     @property
     def address(self) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from shallop_protocol import cloud, desired, digests, ids, statuses
+from shallop_protocol import cloud, desired, digests, ids
 from shallop_protocol import errors as protocol_errors
 
 from shallop_cloud import errors
@@ -62,8 +62,8 @@ def create(shore: Shore, request: Request, actor: str) -> str:
         slots = releases.slots(connection, [release["id"]])[release["id"]]
         patched_from = lookup.deployment(connection, request.patched_from)["id"] if request.patched_from else None
     chosen = _match(request.configs, slots, release["version"])
-    for slot, config in chosen:
-        validation.check(shore, slot, config.content)
+    validation.check(shore, [(slot, config.content) for slot, config in chosen])
+    _refuse_missing(request.configs, slots, release["version"])
     at = shore.now()
     deployment = shore.new_id(ids.Prefix.DEPLOYMENT)
     instances = [_instance(shore, slot, config, at) for slot, config in chosen]
@@ -75,35 +75,35 @@ def create(shore: Shore, request: Request, actor: str) -> str:
         instance["digest"]: config.content.encode() for instance, (_, config) in zip(instances, chosen, strict=True)
     }
     _check_fits(shore, device["id"], deployment, release["version"], digest, instances, contents)
-    values = {
-        "id": deployment,
-        "device_id": device["id"],
-        "release_id": release["id"],
-        "description": request.description,
-        "digest": digest,
-        "patched_from": patched_from,
-        "created_at": at,
-        "created_by": actor,
-        "target": statuses.FIRST.target.value,
-        "activity": statuses.FIRST.activity.value,
-        "error": statuses.FIRST.error.value,
-    }
+    new = cloud.Deployment(deployment, release["id"], digest)
     with shore.database.write() as connection:
         cause = devices.Cause(actor, at)
         before = devices.load(connection, device["id"])
         with _conflicts():
             expected = _expected(connection, request.expected_current)
             cloud.check_current(before, expected)
-            staged = cloud.stage(before, cloud.Deployment(deployment, release["id"], digest))
-            after = staged if request.staged else cloud.deploy(staged, deployment)
-        devices.save(connection, before, staged, cause)
+            after = cloud.stage(before, new) if request.staged else cloud.order(before, new)
+        made = after.deployments[deployment]
+        devices.save(connection, before, after, cause)
+        values = {
+            "id": deployment,
+            "device_id": device["id"],
+            "release_id": release["id"],
+            "description": request.description,
+            "digest": digest,
+            "patched_from": patched_from,
+            "created_at": at,
+            "created_by": actor,
+            "queued_at": None if request.staged else at,
+            **devices.deployment_columns(made),
+        }
         deployments.insert(connection, values, instances, contents)
-        shown = {"release": release["version"], "digest": digest, "target_status": "staged"}
-        entry = history.row(
+        shown = {"release": release["version"], "digest": digest, **devices.shown_statuses(new)}
+        row = history.row(
             at=at, actor=actor, action="staged", device_id=device["id"], deployment_id=deployment, after=shown
         )
-        history.append(connection, [entry])
-        devices.save(connection, staged, after, cause)
+        changes = [] if request.staged else [devices.status_change(device["id"], new, made, cause)]
+        history.append(connection, [row, *changes])
     if not request.staged:
         shore.ordered()
     return deployment
@@ -160,7 +160,7 @@ def _match(
     """Each config with its slot.
 
     Raises:
-        errors.Invalid: ``config_type_unknown``, ``config_type_repeated`` or ``config_missing``.
+        errors.Invalid: ``config_type_unknown`` or ``config_type_repeated``.
     """
     by_type = {slot.config_type: slot for slot in slots}
     given: dict[str, Config] = {}
@@ -173,11 +173,15 @@ def _match(
         if config.config_type in given:
             raise errors.Invalid("config_type_repeated", f"config type {config.config_type!r} is given twice")
         given[config.config_type] = config
+    return [(by_type[config_type], config) for config_type, config in sorted(given.items())]
+
+
+def _refuse_missing(configs: Sequence[Config], slots: Sequence[releases.Slot], version: str) -> None:
+    given = {config.config_type for config in configs}
     missing = [slot.config_type for slot in slots if slot.required and slot.config_type not in given]
     if missing:
         words = f"release {version} requires a config of type {', '.join(missing)}; add --config TYPE=FILE for it"
         raise errors.Invalid("config_missing", words)
-    return [(by_type[config_type], config) for config_type, config in sorted(given.items())]
 
 
 def _instance(shore: Shore, slot: releases.Slot, config: Config, at: datetime.datetime) -> dict[str, Any]:

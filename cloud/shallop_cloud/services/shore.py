@@ -6,6 +6,7 @@ import dataclasses
 import datetime
 import secrets
 from collections.abc import Callable
+from typing import Literal
 
 from shallop_protocol import dsse, ids
 from shallop_protocol.topics import Topics
@@ -34,7 +35,7 @@ class BrokerAddress:
     """Where devices find the broker, as enrolment tells them."""
 
     url: str
-    protocol: str = "3.1.1"
+    protocol: Literal["3.1.1", "5"] = "3.1.1"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

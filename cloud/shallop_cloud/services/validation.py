@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 
 from shallop_cloud import configs, errors
 from shallop_cloud.configs.findings import Finding, Refused, pointer_of
@@ -14,7 +15,7 @@ NewConfigType = tuple[str, object, configs.Format, str, bool]
 """Name, schema in its wire form, format, path, required."""
 
 
-def release(version: str, git_commit: str | None, types: list[NewConfigType]) -> configs.ReleaseDraft:
+def release(version: str, git_commit: str | None, types: Sequence[NewConfigType]) -> configs.ReleaseDraft:
     """The release that a request describes; whoever sent it is not trusted to have checked it.
 
     Raises:
@@ -36,30 +37,37 @@ def release(version: str, git_commit: str | None, types: list[NewConfigType]) ->
     if not found:
         found = [Finding(words, pointer_of(place), 0, 0) for place, words in configs.problems(draft)]
     if found:
-        first = found[0]
-        where = f"{first.file}:{first.line}:{first.column} {first.pointer}" if first.file else first.pointer
-        raise errors.Invalid("release_invalid", f"the release is not valid: {where}: {first.message}", tuple(found))
+        raise errors.Invalid(
+            "release_invalid", f"refused, nothing was made: {_count(found)} in the release", tuple(found)
+        )
     return draft
 
 
-def check(shore: Shore, slot: releases.Slot, content: str) -> None:
-    """Judges a config file against the schema of its slot.
+def check(shore: Shore, chosen: Sequence[tuple[releases.Slot, str]]) -> None:
+    """Judges config files against the schemas of their slots, all of them before it complains.
 
     Raises:
         errors.Problem: 413 ``config_too_large``.
         errors.Invalid: ``config_invalid``; each finding's ``file`` is the config type.
     """
-    data = content.encode()
     limit = shore.limits.config
-    if len(data) > limit:
-        words = f"the config of type {slot.config_type!r} has {len(data)} bytes; the limit is {limit}"
-        raise errors.Problem(413, "config_too_large", words)
-    found = _compiled(shore.database, slot.schema_id).check(data, configs.Format(slot.format), max_bytes=limit)
+    found: list[Finding] = []
+    for slot, content in chosen:
+        data = content.encode()
+        if len(data) > limit:
+            words = f"the config of type {slot.config_type!r} has {len(data)} bytes; the limit is {limit}"
+            raise errors.Problem(413, "config_too_large", words)
+        schema = _compiled(shore.database, slot.schema_id)
+        findings = schema.check(data, configs.Format(slot.format), max_bytes=limit)
+        found += [each.in_file(slot.config_type) for each in findings]
     if found:
-        first = found[0]
-        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-        words = f"the config of type {slot.config_type!r} is not valid: {first}{more}"
-        raise errors.Invalid("config_invalid", words, tuple(each.in_file(slot.config_type) for each in found))
+        raise errors.Invalid(
+            "config_invalid", f"refused, nothing was made: {_count(found)} in the configs", tuple(found)
+        )
+
+
+def _count(found: Sequence[Finding]) -> str:
+    return "1 error" if len(found) == 1 else f"{len(found)} errors"
 
 
 @functools.lru_cache(maxsize=512)

@@ -105,7 +105,7 @@ def load_many(connection: sa.Connection, ids: Iterable[str]) -> dict[str, cloud.
             fallback=row.fallback,
             published=row.published,
             incarnation=row.incarnation,
-            former=tuple(row.former),
+            former=tuple((incarnation, seq) for incarnation, seq in row.former),
             seq=row.seq,
             reported=row.reported,
             deployments=live[row.id],
@@ -129,7 +129,10 @@ def deployment_value(row: sa.RowMapping) -> cloud.Deployment:
 
 
 def save(connection: sa.Connection, before: cloud.Device, after: cloud.Device, cause: Cause) -> None:
-    """Records what changed between two values of one device; every change of statuses leaves its history row."""
+    """Records what changed between two values of one device; every change of statuses leaves its history row.
+
+    A deployment that is new in ``after`` is left to ``deployments.insert``.
+    """
     save_many(connection, [(before, after, cause)])
 
 
@@ -148,9 +151,9 @@ def save_many(connection: sa.Connection, changes: Sequence[tuple[cloud.Device, c
             old = before.deployments.get(new.id)
             if old is None or new == old:
                 continue
-            deployment_rows.append(_deployment_row(new))
+            deployment_rows.append(_bound(new))
             if new.statuses != old.statuses:
-                rows.append(_status_change(after.id, old, new, cause))
+                rows.append(status_change(after.id, old, new, cause))
                 for name in _times(old, new):
                     stamps.setdefault(name, []).append({"key": new.id, "at": cause.at})
     update_many(connection, device_rows)
@@ -164,12 +167,12 @@ def save_many(connection: sa.Connection, changes: Sequence[tuple[cloud.Device, c
     history.append(connection, rows)
 
 
+_COLUMNS = ("target", "activity", "error", "reason", "attempts", "ordered", "ended")
 _UPDATE_DEPLOYMENT = (
     tables.deployments.update()
     .where(tables.deployments.c.id == sa.bindparam("key"))
-    .values({name: sa.bindparam(f"new_{name}")
-             for name in ("target", "activity", "error", "reason", "attempts", "ordered", "ended")})
-)  # fmt: skip
+    .values({name: sa.bindparam(f"new_{name}") for name in _COLUMNS})
+)
 
 
 def _device_row(device: cloud.Device) -> dict[str, Any]:
@@ -187,17 +190,24 @@ def _device_row(device: cloud.Device) -> dict[str, Any]:
     }
 
 
-def _deployment_row(deployment: cloud.Deployment) -> dict[str, Any]:
+def deployment_columns(deployment: cloud.Deployment) -> dict[str, Any]:
+    """The columns of a deployment's row that change in its life."""
     target, activity, error = deployment.statuses
     return {
+        "target": target.value,
+        "activity": activity.value,
+        "error": error.value,
+        "reason": deployment.reason.model_dump() if deployment.reason else None,
+        "attempts": deployment.attempts,
+        "ordered": deployment.ordered,
+        "ended": deployment.ended,
+    }
+
+
+def _bound(deployment: cloud.Deployment) -> dict[str, Any]:
+    return {
         "key": deployment.id,
-        "new_target": target.value,
-        "new_activity": activity.value,
-        "new_error": error.value,
-        "new_reason": deployment.reason.model_dump() if deployment.reason else None,
-        "new_attempts": deployment.attempts,
-        "new_ordered": deployment.ordered,
-        "new_ended": deployment.ended,
+        **{f"new_{name}": value for name, value in deployment_columns(deployment).items()},
     }
 
 
@@ -211,7 +221,8 @@ def _times(old: cloud.Deployment, new: cloud.Deployment) -> list[str]:
 _STAMPED = {Activity.QUEUED.value, Activity.DEPLOYED.value, Activity.ARCHIVED.value}
 
 
-def _status_change(device: str, old: cloud.Deployment, new: cloud.Deployment, cause: Cause) -> dict[str, Any]:
+def status_change(device: str, old: cloud.Deployment, new: cloud.Deployment, cause: Cause) -> dict[str, Any]:
+    """The history row of a change of statuses."""
     return history.row(
         at=cause.at,
         actor=cause.actor,
@@ -219,12 +230,13 @@ def _status_change(device: str, old: cloud.Deployment, new: cloud.Deployment, ca
         device_id=device,
         deployment_id=new.id,
         device_time=cause.device_time,
-        before=_statuses(old),
-        after={**_statuses(new), **({"reason": new.reason.model_dump()} if new.reason else {})},
+        before=shown_statuses(old),
+        after={**shown_statuses(new), **({"reason": new.reason.model_dump()} if new.reason else {})},
     )
 
 
-def _statuses(deployment: cloud.Deployment) -> dict[str, str]:
+def shown_statuses(deployment: cloud.Deployment) -> dict[str, str]:
+    """The three statuses, under the names that people see."""
     target, activity, error = deployment.statuses
     return {"target_status": target.value, "activity_status": activity.value, "error_status": error.value}
 

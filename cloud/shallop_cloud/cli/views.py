@@ -1,0 +1,211 @@
+"""How releases, devices, deployments and history look to people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from shallop_cloud.cli import tables, words
+from shallop_cloud.cli.tables import state
+
+if TYPE_CHECKING:
+    from shallop_cloud.cli.client import Json
+
+
+def releases(page: Json) -> None:
+    """A list."""
+    now = words.now()
+    rows = [
+        (
+            each["version"],
+            each["id"],
+            words.ago(each["created_at"], now),
+            ",".join(config_type["name"] for config_type in each["config_types"]),
+        )
+        for each in page["data"]
+    ]
+    tables.columns(("VERSION", "ID", "CREATED", "CONFIG TYPES"), rows)
+
+
+def release(release: Json) -> None:
+    """A release, and what belongs to it."""
+    tables.fields(
+        [
+            ("version", release["version"]),
+            ("id", release["id"]),
+            ("git commit", release["git_commit"] or ""),
+            ("created", f"{words.with_age(release['created_at'], words.now())} by {release['created_by']}"),
+        ]
+    )
+    click.echo()
+    rows = [
+        (each["name"], each["format"], slot["path"], "yes" if slot["required"] else "no", each["schema_id"])
+        for each in release["config_types"]
+        for slot in each["slots"]
+    ]
+    tables.columns(("CONFIG TYPE", "FORMAT", "PATH", "REQUIRED", "SCHEMA"), rows)
+
+
+def devices(page: Json) -> None:
+    """A list."""
+    now = words.now()
+    rows = [
+        (
+            each["name"],
+            each["id"],
+            state(link(each)),
+            words.ago(each["last_heard_at"], now),
+            state("yes" if each["in_sync"] else "no"),
+            each["current"] or "",
+            words.labels(each["labels"]),
+        )
+        for each in page["data"]
+    ]
+    tables.columns(("DEVICE", "ID", "LINK", "LAST HEARD", "IN SYNC", "CURRENT", "LABELS"), rows)
+
+
+def device(device: Json) -> None:
+    """A device: what it shall run, and what was last heard of it."""
+    now = words.now()
+    known = device["last_known"]
+    tables.fields(
+        [
+            ("name", device["name"]),
+            ("id", device["id"]),
+            ("labels", words.labels(device["labels"])),
+            ("created", words.with_age(device["created_at"], now)),
+            ("enrolled", words.with_age(device["enrolled_at"], now)),
+            ("token expires", words.until(device["token_expires_at"], now)),
+            ("link", state(link(device))),
+            ("last heard", words.ago(device["last_heard_at"], now)),
+            ("desired", device["current"] or ""),
+            ("fallback", device["fallback"] or ""),
+            ("generation", str(device["generation"])),
+            ("in sync", state("yes" if device["in_sync"] else "no")),
+            *(_last_known(known, words.ago(known["reported_at"], now)) if known else ()),
+        ]
+    )
+
+
+def created_device(device: Json, url: str) -> None:
+    """A device with its token, which is never shown again, and what to do with it."""
+    tables.fields(
+        [
+            ("name", device["name"]),
+            ("id", device["id"]),
+            ("token", device["token"]),
+            ("expires", words.until(device["token_expires_at"], words.now())),
+        ]
+    )
+    command = f"shallopd enroll --server {url} --token {words.clean(device['token'])}"
+    click.echo("\nThe token is shown this once. Run on the robot, with directories of your choice:")
+    click.echo(f"  {command} --state /var/lib/shallop --root /etc/robot")
+    if any(f"//{host}" in url for host in ("127.", "localhost", "[::1]")):
+        click.echo("From another machine, replace the address by one at which it reaches this server.")
+
+
+def deployments(page: Json) -> None:
+    """A list."""
+    now = words.now()
+    rows = [
+        (
+            each["id"],
+            each["device_name"],
+            each["release"],
+            state(each["status"]),
+            each["target_status"],
+            words.ago(each["created_at"], now),
+            reason(each),
+            each["description"],
+        )
+        for each in page["data"]
+    ]
+    tables.columns(("ID", "DEVICE", "RELEASE", "STATUS", "TARGET", "CREATED", "REASON", "DESCRIPTION"), rows)
+
+
+def deployment(deployment: Json) -> None:
+    """A deployment, what became of it, and its files."""
+    now = words.now()
+    tables.fields(
+        [
+            ("id", deployment["id"]),
+            ("device", f"{deployment['device_name']} ({deployment['device_id']})"),
+            ("release", deployment["release"]),
+            ("description", deployment["description"]),
+            ("status", state(deployment["status"])),
+            ("target", state(deployment["target_status"])),
+            ("activity", state(deployment["activity_status"])),
+            ("error", state(deployment["error_status"])),
+            ("reason", reason(deployment)),
+            ("attempts", str(deployment["attempts"])),
+            ("patched from", deployment["patched_from"] or ""),
+            ("created", f"{words.with_age(deployment['created_at'], now)} by {deployment['created_by']}"),
+            ("queued", words.with_age(deployment["queued_at"], now)),
+            ("deployed", words.with_age(deployment["deployed_at"], now)),
+            ("archived", words.with_age(deployment["archived_at"], now)),
+            ("digest", deployment["digest"]),
+        ]
+    )
+    if deployment["config_instances"]:
+        click.echo()
+        rows = [
+            (each["id"], each["config_type"], each["path"], str(each["size"]), each["digest"])
+            for each in deployment["config_instances"]
+        ]
+        tables.columns(("ID", "CONFIG TYPE", "PATH", "BYTES", "DIGEST"), rows)
+
+
+def reason(deployment: Json) -> str:
+    """Why a deployment is not as it should be: ``check_rejected: speed too high``; empty if it is."""
+    return _reason(deployment["reason"])
+
+
+def history(page: Json) -> None:
+    """What happened, one line each."""
+    rows = [
+        (
+            words.stamp(each["at"]),
+            each["actor"],
+            each["action"],
+            each["deployment_id"] or "",
+            _change(each["before"] or {}, each["after"] or {}),
+        )
+        for each in page["data"]
+    ]
+    tables.columns(("AT", "WHO", "WHAT", "DEPLOYMENT", "CHANGE"), rows)
+
+
+def link(device: Json) -> str:
+    """How a device is connected, in a word."""
+    if device["enrolled_at"] is None:
+        return "not enrolled"
+    return "online" if device["online"] else "offline"
+
+
+def _last_known(known: Json, age: str) -> list[tuple[str, tables.Content]]:
+    refused = known["refused"]
+    return [
+        ("reported", age),
+        ("  current", known["current"] or ""),
+        ("  generation", str(known["generation"])),
+        ("  refused", f"{refused['code']}: {refused['message']}" if refused else ""),
+        ("  its clock", words.stamp(known["device_time"]) + ("" if known["clock_synced"] else " (not synchronised)")),
+        ("  agent", known["agent_version"]),
+    ]
+
+
+def _reason(reason: Mapping[str, Any] | None) -> str:
+    return f"{reason['code']}: {reason['message']}" if reason else ""
+
+
+def _change(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+    """The statuses that changed, then why."""
+    names = ("target_status", "activity_status", "error_status")
+    changed = [
+        f"{name.removesuffix('_status')} {before[name]} -> {after[name]}"
+        for name in names
+        if name in before and name in after and before[name] != after[name]
+    ]
+    return "; ".join([*changed, *filter(None, [_reason(after.get("reason"))])])

@@ -1,0 +1,70 @@
+"""Text for people: what devices and servers sent, made harmless, and times as ages."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Mapping
+
+_ESCAPES = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor
+    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"  # OSC, DCS, SOS, PM, APC: strings
+    r"|\x1b[ -/]*[0-~]"  # the other escapes
+)
+"""Escape sequences of ECMA-48, in their 7-bit and 8-bit forms, whole: half of one would remain as litter."""
+
+UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What a terminal may obey rather than show (control characters, changes of direction), and what is no character."""
+
+
+def clean(text: str) -> str:
+    """``text`` as one line that a terminal only shows: no escape sequences, no control characters."""
+    return UNSAFE.sub("", re.sub(r"[\t\r\n]+", " ", _ESCAPES.sub("", text))).strip()
+
+
+def instant(text: str) -> datetime.datetime:
+    """A time as the API writes it (RFC 3339)."""
+    return datetime.datetime.fromisoformat(text)
+
+
+def ago(then: str | None, now: datetime.datetime) -> str:
+    """How long before ``now`` a time of the API was: ``3m ago``; empty for none. A clock ahead of ours reads as 0."""
+    return f"{_span(now - instant(then))} ago" if then else ""
+
+
+def until(then: str | None, now: datetime.datetime) -> str:
+    """When something ends: ``2026-03-08T08:00:00Z (in 7d)``, or ``(expired)``; empty for none."""
+    if then is None:
+        return ""
+    left = instant(then) - now
+    # What was made for 7 days a moment ago is to read so, not as 6.
+    hint = f"in {_span(left + datetime.timedelta(seconds=30))}" if left > datetime.timedelta() else "expired"
+    return f"{stamp(then)} ({hint})"
+
+
+def stamp(then: str | None) -> str:
+    """A time of the API to the second, in UTC: ``2026-03-01T08:00:00Z``; empty for none."""
+    return f"{instant(then).astimezone(datetime.UTC):%Y-%m-%dT%H:%M:%SZ}" if then else ""
+
+
+def with_age(then: str | None, now: datetime.datetime) -> str:
+    """Both: ``2026-03-01T08:00:00Z (3m ago)``; empty for none."""
+    return f"{stamp(then)} ({ago(then, now)})" if then else ""
+
+
+def now() -> datetime.datetime:
+    """The time, in UTC."""
+    return datetime.datetime.now(datetime.UTC)
+
+
+def labels(pairs: Mapping[str, str]) -> str:
+    """``model=amr2,site=lyon``, by key."""
+    return ",".join(f"{key}={pairs[key]}" for key in sorted(pairs))
+
+
+def _span(length: datetime.timedelta) -> str:
+    seconds = max(0, int(length.total_seconds()))
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "m")):
+        if seconds >= size:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"

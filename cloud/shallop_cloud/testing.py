@@ -1,0 +1,53 @@
+"""The cloud without a broker, for tests: the real store, services and API on a temporary directory."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+from collections.abc import Generator
+from pathlib import Path
+
+import fastapi
+from shallop_protocol import dsse
+from shallop_protocol.topics import Topics
+
+from shallop_cloud.api.app import create_app
+from shallop_cloud.credentials import Credentials
+from shallop_cloud.services.shore import BrokerAddress, Limits, Shore
+from shallop_cloud.store import tokens
+from shallop_cloud.store.database import Database
+
+TOKEN = "shallop-admin-of-a-test"  # noqa: S105  opens nothing
+SIGNER = dsse.signer_from_seed(bytes(range(32)))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Ashore:
+    """A shore, its API, and how often the link was told that something new is desired."""
+
+    shore: Shore
+    app: fastapi.FastAPI
+    ordered: list[None]
+
+
+@contextlib.contextmanager
+def shore(directory: Path, limits: Limits | None = None) -> Generator[Ashore]:
+    """A shore with an empty store in ``directory``."""
+    database = Database.in_directory(directory)
+    ordered: list[None] = []
+    try:
+        with database.write() as connection:
+            tokens.ensure(connection, "admin", TOKEN, datetime.datetime.now(datetime.UTC))
+        made = Shore(
+            database=database,
+            signer=SIGNER,
+            credentials=Credentials(directory, database),
+            broker=BrokerAddress("mqtt://127.0.0.1:1883"),
+            topics=Topics(),
+            ordered=lambda: ordered.append(None),
+            limits=limits or Limits(),
+        )
+        yield Ashore(made, create_app(made, lambda: True), ordered)
+    finally:
+        database.close()
