@@ -122,7 +122,7 @@ class World:
         self._context.__exit__(None, None, None)
 
     def api(self, method: str, path: str, body: object = None, **query: Any) -> httpx.Response:
-        return self.client.request(method, path, json=body, params=query)
+        return self.client.request(method, path, json=body, params=query or None)
 
     def must(self, method: str, path: str, body: object = None, **query: Any) -> Any:
         answer = self.api(method, path, body, **query)

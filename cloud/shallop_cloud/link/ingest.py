@@ -10,7 +10,7 @@ import collections
 import datetime
 import queue
 import threading
-from typing import Any
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 import structlog
@@ -18,7 +18,6 @@ from shallop_protocol import cloud, ids, messages
 from shallop_protocol import errors as protocol_errors
 from shallop_protocol.topics import Kind, Topics
 
-from shallop_cloud.link.publisher import Publisher
 from shallop_cloud.store import devices
 from shallop_cloud.store.database import Database
 
@@ -28,10 +27,22 @@ BATCH = 500
 log = structlog.get_logger()
 
 
+class Told(Protocol):
+    """What ingest tells the publisher."""
+
+    def ordered(self) -> None:
+        """Something new is desired."""
+        ...
+
+    def assert_again(self, device: str) -> None:
+        """This device may have lost what it was told."""
+        ...
+
+
 class Ingest:
     """A thread that records what devices say."""
 
-    def __init__(self, database: Database, topics: Topics, publisher: Publisher) -> None:
+    def __init__(self, database: Database, topics: Topics, publisher: Told) -> None:
         self._database = database
         self._topics = topics
         self._publisher = publisher

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import Protocol
 
 import structlog
 from shallop_protocol import dsse, ids, messages
 from shallop_protocol.topics import Kind, Topics
 
 from shallop_cloud.link import orders
-from shallop_cloud.link.connection import Connection
 from shallop_cloud.store import devices
 from shallop_cloud.store.database import Database
 
@@ -27,11 +27,24 @@ HELLO_PER_SECOND = 1_000
 log = structlog.get_logger()
 
 
+class Line(Protocol):
+    """What a publisher needs of a connection."""
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it stands."""
+        ...
+
+    def publish(self, topic: str, payload: bytes, *, retain: bool) -> bool:
+        """Sends a message if it does."""
+        ...
+
+
 class Publisher:
     """A thread that brings the broker to what the database says."""
 
     def __init__(
-        self, database: Database, signer: dsse.Signer, topics: Topics, connection: Connection, envelope_limit: int
+        self, database: Database, signer: dsse.Signer, topics: Topics, connection: Line, envelope_limit: int
     ) -> None:
         self._database = database
         self._signer = signer
@@ -43,6 +56,7 @@ class Publisher:
         self._again: set[str] = set()
         self._lock = threading.Lock()
         self._came_up = False
+        self._reassert_at = time.monotonic() + REASSERT_EVERY_S
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
 
     @property
@@ -76,28 +90,33 @@ class Publisher:
         self._wake.set()
 
     def _run(self) -> None:
-        due = time.monotonic() + REASSERT_EVERY_S
         while not self._stopping:
-            self._wake.wait(timeout=max(0.0, due - time.monotonic()))
+            self._wake.wait(timeout=max(0.0, self._reassert_at - time.monotonic()))
             self._wake.clear()
-            if self._stopping or not self._connection.is_up:
-                continue
             try:
-                if self._came_up:
-                    self._came_up = False
-                    self._hello()
-                    due = 0.0
-                self._publish_new()
-                with self._lock:
-                    again, self._again = self._again, set()
-                self._publish(sorted(again))
-                if time.monotonic() >= due:
-                    self._reassert()
-                    due = time.monotonic() + REASSERT_EVERY_S
+                self.round()
             except Exception:
                 log.exception("publishing failed; it is tried again")
+                self._came_up = True
                 time.sleep(1.0)
                 self._wake.set()
+
+    def round(self) -> None:
+        """Sends all that is due now; nothing while the connection is down."""
+        if self._stopping or not self._connection.is_up:
+            self._reassert_at = max(self._reassert_at, time.monotonic() + 1.0)
+            return
+        if self._came_up:
+            self._came_up = False
+            self._hello()
+            self._reassert_at = 0.0
+        self._publish_new()
+        with self._lock:
+            again, self._again = self._again, set()
+        self._publish(sorted(again))
+        if time.monotonic() >= self._reassert_at:
+            self._reassert()
+            self._reassert_at = time.monotonic() + REASSERT_EVERY_S
 
     def _hello(self) -> None:
         with self._database.read() as connection:
