@@ -43,7 +43,7 @@ CONFIGS = {
     "a key twice": Case(b"limits: {}\nlimits: {}\n", "bad.yaml:2:1", 7, "config_invalid"),
     "against the schema": Case(
         (EXAMPLE / "configs" / "motion-control-bad.yaml").read_bytes(),
-        "bad.yaml:5:14 /limits/max_speed: 12.5 is greater than the maximum of 5",
+        "bad.yaml:5:3 /limits/max_speed: 12.5 is greater than the maximum of 5",
         7,
         "config_invalid",
     ),
@@ -93,7 +93,7 @@ def test_a_path_that_leaves_the_root(shore: World, tmp_path: Path, path: str) ->
     with _nothing_changes(shore):
         result = shore.run("release", "create", "-f", "release.yaml", cwd=tmp_path)
         assert result.code == 7
-        assert "release.yaml:6:11 /config_types/x/path" in result.err
+        assert "release.yaml:6:5 /config_types/x/path" in result.err
     release = {"version": "3.0.0", "config_types": [{"name": "x", "schema": "opaque", "format": "yaml", "path": path}]}
     _refused(shore, "/v1/releases", release, 422, "release_invalid")
 

@@ -68,7 +68,7 @@ def test_what_is_wrong_with_a_manifest_is_found_before_anything_is_sent(run, wor
     assert (ran.code, ran.out, world.taken) == (7, "", [])
     first, second = ran.err.splitlines()
     assert first == f"shallop: {manifest} is not a release that can be made"
-    assert second.startswith(f"{manifest}:5:13 /config_types/motion-control/format: ")
+    assert second.startswith(f"{manifest}:5:5 /config_types/motion-control/format: ")
 
 
 def test_what_the_server_finds_in_a_schema_is_told_of_the_file_beside_the_manifest(run, world, manifest):

@@ -1,0 +1,24 @@
+"""Config documents, the schemas that they must satisfy, and the releases that bring both together.
+
+Bytes become a `Document` (`parse`), strictly and with the place of every entry. A `ConfigSchema` is checked when it
+is made and judges documents in bounded time. `read_release` reads a release from disk. What is wrong is told by
+`Finding`s, collected in `Refused` where there is no other result to give.
+"""
+
+from shallop_cloud.configs.documents import MAX_BYTES, Document, Format, parse
+from shallop_cloud.configs.findings import Finding, Position, Refused, pointer_of
+from shallop_cloud.configs.linking import Fetch, UnreadableError
+from shallop_cloud.configs.manifest import read as read_release
+from shallop_cloud.configs.release import ConfigTypeDraft, ReleaseDraft, problems
+from shallop_cloud.configs.schemas import OPAQUE, ConfigSchema
+
+__all__ = [
+    # documents
+    "Format", "Document", "parse", "MAX_BYTES",
+    # schemas
+    "ConfigSchema", "OPAQUE", "Fetch", "UnreadableError",
+    # releases
+    "ReleaseDraft", "ConfigTypeDraft", "problems", "read_release",
+    # what is wrong
+    "Finding", "Position", "Refused", "pointer_of",
+]  # fmt: skip
