@@ -12,8 +12,9 @@ The rules:
   it was never even published, it ends at once; otherwise when the device has answered a later order.
 * Every change of what is desired is a new generation. The newest wins, on the device as here.
 * A report moves statuses only along the table, forward; what it says of unknown or never ordered deployments
-  moves nothing. A report that knows a later generation than is recorded here comes from a time that this database
-  has forgotten (it was restored from a backup): it moves nothing, and the order is issued anew above it.
+  moves nothing. A report that knows a later generation than is recorded here, or another order under the same
+  one, comes from a time that this database has forgotten (it was restored from a backup): it moves nothing, and
+  the order is issued anew above it.
 """
 
 from __future__ import annotations

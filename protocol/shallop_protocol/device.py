@@ -20,7 +20,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, TypeVar
 
 from shallop_protocol import errors, messages
 from shallop_protocol.desired import Desired, Manifest
@@ -29,6 +29,10 @@ from shallop_protocol.statuses import Activity, Error
 
 KEPT_FINISHED = 8
 """Finished deployments that stay in the report, so that an outcome survives a cloud that was away."""
+BRIEF = 200
+"""Characters of each reason in a report that would be too large otherwise. JSON writes one in at most 6 bytes."""
+
+R = TypeVar("R", Reason, Refusal)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -76,6 +80,11 @@ class Memory:
         """The holding of the deployment that the order names, if it names one."""
         return self.holding(self.order.deployment.id) if self.order and self.order.deployment else None
 
+    @property
+    def fallback(self) -> str | None:
+        """The deployment that the order keeps beside the one that it names. An order for nothing keeps nothing."""
+        return self.order.fallback if self.order and self.order.deployment else None
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Disk:
@@ -85,11 +94,13 @@ class Disk:
         current: the deployment that robot software reads now.
         trees: the deployments whose complete trees are there, ``current`` among them, and leftovers of any kind.
         damaged: those of ``trees`` that were read back and found different from their digest.
+        stuck: those of ``trees`` that could not be deleted and are not due to be tried again. Nothing waits for them.
     """
 
     current: str | None = None
     trees: frozenset[str] = frozenset()
     damaged: frozenset[str] = frozenset()
+    stuck: frozenset[str] = frozenset()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -173,10 +184,11 @@ def plan(memory: Memory, disk: Disk, now: datetime.datetime) -> Step | None:
     """
     if memory.order is None:
         return None
+    waiting = disk.stuck - {disk.current}
     for holding in memory.holdings:
-        if not holding.is_finished and _comes_off(memory, disk, holding):
+        if not holding.is_finished and holding.id not in waiting and _comes_off(memory, disk, holding):
             return _take_off(memory, disk, holding, now)
-    for tree in sorted(disk.trees - _accounted_for(memory)):
+    for tree in sorted(disk.trees - _accounted_for(memory) - waiting):
         if tree != disk.current:
             return Remove(tree)
         if _may_leave_sight(memory, disk):
@@ -185,14 +197,13 @@ def plan(memory: Memory, disk: Disk, now: datetime.datetime) -> Step | None:
 
 
 def _comes_off(memory: Memory, disk: Disk, holding: Holding) -> bool:
-    assert memory.order is not None
-    if holding.error is Error.FAILED or holding.activity is Activity.REMOVING:
+    if holding.error is Error.FAILED:
         return True
-    if holding is memory.wanted or holding.id == memory.order.fallback:
+    if holding.activity is not Activity.REMOVING and (holding is memory.wanted or holding.id == memory.fallback):
         return False
     if holding.id != disk.current or _may_leave_sight(memory, disk):
         return True
-    return holding.activity is Activity.QUEUED and _goal(memory, disk) is not None
+    return holding.activity is not Activity.DEPLOYED and _goal(memory, disk) is not None
 
 
 def _may_leave_sight(memory: Memory, disk: Disk) -> bool:
@@ -200,15 +211,13 @@ def _may_leave_sight(memory: Memory, disk: Disk) -> bool:
     assert memory.order is not None
     if memory.order.deployment is None:
         return True
-    wanted = memory.wanted
-    return wanted is not None and wanted.activity is Activity.DEPLOYED and wanted.id in disk.trees - disk.damaged
+    return _confirmed(memory, disk) is not None
 
 
 def _accounted_for(memory: Memory) -> set[str]:
     """The trees that belong to something. The fallback's may be all that is left after the database was lost."""
-    assert memory.order is not None
     live = {holding.id for holding in memory.holdings if not holding.is_finished}
-    return live | {memory.order.fallback} if memory.order.fallback else live
+    return live | {memory.fallback} if memory.fallback else live
 
 
 def _take_off(memory: Memory, disk: Disk, holding: Holding, now: datetime.datetime) -> Step:
@@ -222,14 +231,23 @@ def _take_off(memory: Memory, disk: Disk, holding: Holding, now: datetime.dateti
 
 
 def _goal(memory: Memory, disk: Disk) -> str | None:
-    """What should be visible once the current deployment is not: the wanted one, else the fallback, else nothing."""
-    assert memory.order is not None
-    whole = disk.trees - disk.damaged
+    """What should be visible once the current deployment is not: the wanted one, else the fallback, else nothing.
+
+    A device that lost its database may have no holding of the fallback, or a queued one; the cloud saw it confirmed.
+    """
+    confirmed = _confirmed(memory, disk)
+    if confirmed is not None or memory.fallback is None:
+        return confirmed
+    known = memory.holding(memory.fallback)
+    lost = known is not None and (known.is_leaving or known.error is Error.FAILED)
+    return None if lost or memory.fallback not in disk.trees - disk.damaged else memory.fallback
+
+
+def _confirmed(memory: Memory, disk: Disk) -> str | None:
+    """The wanted deployment if it was confirmed and is still whole on the disk."""
     wanted = memory.wanted
-    if wanted and wanted.activity is Activity.DEPLOYED and wanted.error is not Error.FAILED and wanted.id in whole:
-        return wanted.id
-    fallback = memory.holding(memory.order.fallback) if memory.order.fallback else None
-    return fallback.id if fallback and fallback.activity is Activity.DEPLOYED and fallback.id in whole else None
+    sound = wanted is not None and wanted.activity is Activity.DEPLOYED and wanted.error is not Error.FAILED
+    return wanted.id if wanted and sound and wanted.id in disk.trees - disk.damaged else None
 
 
 def _bring_on(memory: Memory, disk: Disk) -> Step | None:
@@ -255,11 +273,16 @@ def applied(memory: Memory, deployment: str, now: datetime.datetime) -> Memory:
 
 
 def held_up(memory: Memory, deployment: str, reason: Reason, now: datetime.datetime) -> Memory:
-    """A step did not succeed, and the world may heal. Attempts to apply were counted when they began."""
+    """A step did not succeed, and the world may heal. Attempts to apply were counted when they began.
+
+    What failed stays failed, with its reason, however long it takes to clear it away.
+    """
     holding = memory.holding(deployment)
     if holding is None or holding.is_finished:
         return memory
-    attempts = holding.attempts + 1 if holding.activity is Activity.REMOVING else holding.attempts
+    if holding.error is Error.FAILED:
+        return _change(memory, holding, now, attempts=holding.attempts + 1)
+    attempts = holding.attempts if holding is memory.wanted else holding.attempts + 1
     return _change(memory, holding, now, error=Error.RETRYING, reason=reason, attempts=attempts)
 
 
@@ -306,7 +329,7 @@ def report(
         next_attempts: when, by the device's clock, a deployment that is held up is tried again.
     """
     epoch, generation = memory.position
-    return messages.Report(
+    whole = messages.Report(
         device=device,
         incarnation=incarnation,
         seq=seq,
@@ -327,10 +350,33 @@ def report(
                 digest=holding.digest if holding.activity is Activity.DEPLOYED else None,
                 since=holding.since,
             )
-            for holding in memory.holdings
+            for holding in _reported(memory)
         ),
         agent=agent,
     )
+    return whole if len(whole.to_bytes()) <= messages.MAX_REPORT_BYTES else _in_brief(whole)
+
+
+def _reported(memory: Memory) -> tuple[Holding, ...]:
+    """As many as fit in a report: the finished ones give way first, what the order names never does."""
+    named = (memory.wanted, memory.holding(memory.fallback) if memory.fallback else None)
+    others = sorted((h for h in memory.holdings if h not in named), key=lambda holding: not holding.is_finished)
+    left_out = others[: max(0, len(memory.holdings) - messages.MAX_DEPLOYMENTS)]
+    return tuple(holding for holding in memory.holdings if holding not in left_out)
+
+
+def _in_brief(report: messages.Report) -> messages.Report:
+    """The same, with words so short that the cloud takes it however many reasons there are."""
+    deployments = tuple(
+        entry.model_copy(update={"reason": _short(entry.reason)}) if entry.reason else entry
+        for entry in report.deployments
+    )
+    refused = _short(report.refused) if report.refused else None
+    return report.model_copy(update={"deployments": deployments, "refused": refused})
+
+
+def _short(said: R) -> R:
+    return said.model_copy(update={"message": said.message[:BRIEF]})
 
 
 def _why_refused(memory: Memory, desired: Desired) -> Reason:

@@ -1,0 +1,382 @@
+"""The two cores, connected through a bad sea: safety after every step, agreement once the weather is fair."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Callable
+
+import protocol_world
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+from protocol_world import Fate, Violation, Weather, World
+from shallop_protocol import cloud, device
+from shallop_protocol.statuses import Activity, Error
+
+FATES = st.sampled_from([Fate.GOOD, Fate.GOOD, Fate.FAILS_CHECK, Fate.FAILS_HEALTH])
+WEATHER = st.sampled_from([Weather.FAIR, Weather.FAIR, Weather.FOUL_EARLY, Weather.FOUL_LATE])
+
+
+class Fleet(RuleBasedStateMachine):
+    """Draws what happens next; the world itself checks what came of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World()
+
+    @rule(fate=FATES, release=st.sampled_from(["1.0.0", "2.0.0"]), at_once=st.booleans())
+    def stage(self, fate: Fate, release: str, at_once: bool) -> None:
+        (self.world.order if at_once else self.world.stage)(fate, release)
+        if at_once:
+            self.world.publish()
+
+    @precondition(lambda self: self.world.staged(Activity.STAGED))
+    @rule(data=st.data())
+    def deploy(self, data: st.DataObject) -> None:
+        self.world.deploy(data.draw(st.sampled_from(self.world.staged(Activity.STAGED))))
+
+    @precondition(lambda self: self.world.staged(Activity.DRIFTED))
+    @rule(data=st.data())
+    def restage(self, data: st.DataObject) -> None:
+        self.world.restage(data.draw(st.sampled_from(self.world.staged(Activity.DRIFTED))))
+
+    @precondition(lambda self: self.world.archivable())
+    @rule(data=st.data())
+    def archive(self, data: st.DataObject) -> None:
+        self.world.archive(data.draw(st.sampled_from(self.world.archivable())))
+
+    @rule()
+    def carry_on(self) -> None:
+        self.world.carry_on()
+
+    @rule()
+    def publish(self) -> None:
+        self.world.publish()
+
+    @rule()
+    def back_up(self) -> None:
+        self.world.back_up()
+
+    @rule()
+    def restore(self) -> None:
+        self.world.restore()
+
+    @precondition(lambda self: self.world.to_shore)
+    @rule(data=st.data(), again=st.booleans())
+    def hear(self, data: st.DataObject, again: bool) -> None:
+        self.world.hear(data.draw(st.integers(0, len(self.world.to_shore) - 1)), again=again)
+
+    @precondition(lambda self: self.world.to_shore)
+    @rule()
+    def hear_all(self) -> None:
+        while self.world.to_shore:
+            self.world.hear()
+
+    @rule()
+    def subscribe_ashore(self) -> None:
+        self.world.subscribe_ashore()
+
+    @precondition(lambda self: self.world.to_robot)
+    @rule(data=st.data(), again=st.booleans())
+    def receive(self, data: st.DataObject, again: bool) -> None:
+        self.world.receive(data.draw(st.integers(0, len(self.world.to_robot) - 1)), again=again)
+
+    @precondition(lambda self: self.world.to_robot)
+    @rule(data=st.data())
+    def lose_order(self, data: st.DataObject) -> None:
+        self.world.lose_order(data.draw(st.integers(0, len(self.world.to_robot) - 1)))
+
+    @precondition(lambda self: self.world.to_shore)
+    @rule(data=st.data())
+    def lose_report(self, data: st.DataObject) -> None:
+        self.world.lose_report(data.draw(st.integers(0, len(self.world.to_shore) - 1)))
+
+    @rule()
+    def wipe_broker(self) -> None:
+        self.world.wipe_broker()
+
+    @rule()
+    def restart(self) -> None:
+        self.world.restart()
+
+    @precondition(lambda self: self.world.next_step())
+    @rule(weather=WEATHER, power_cut_after=st.none() | st.integers(0, 4))
+    def step(self, weather: Weather, power_cut_after: int | None) -> None:
+        self.world.step(weather, power_cut_after)
+
+    @precondition(lambda self: self.world.next_step())
+    @rule()
+    def work(self) -> None:
+        while self.world.next_step():
+            self.world.step()
+
+    @rule(keep_disk=st.booleans())
+    def lose_database(self, keep_disk: bool) -> None:
+        self.world.lose_database(keep_disk=keep_disk)
+
+    @precondition(lambda self: self.world.disk.trees)
+    @rule(data=st.data())
+    def damage(self, data: st.DataObject) -> None:
+        self.world.damage(data.draw(st.sampled_from(sorted(self.world.disk.trees))))
+
+    def teardown(self) -> None:
+        self.world.come_to_rest()
+
+
+TestFleet = Fleet.TestCase
+TestFleet.settings = settings(
+    max_examples=250,
+    stateful_step_count=40,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+)
+
+
+def walk(seed: int, length: int = 60) -> World:
+    """A world after a random walk, at rest. Each walk draws the faults that it knows, so that some go far with few."""
+    draw = random.Random(seed)
+    world = World()
+    kinds = sorted({name for name, _ in _after_a_while().possible_faults()})
+    known = set(draw.sample(kinds, draw.randrange(len(kinds))))
+    for _ in range(draw.randrange(5, length)):
+        quiet = list(world.possible_events())
+        faults = [(name, act) for name, act in world.possible_faults() if name in known]
+        if draw.random() < 0.1 or not quiet:
+            prepare = draw.choice([world.stage, world.order])
+            prepare(draw.choice(list(Fate)), draw.choice(["1.0.0", "2.0.0"]))
+        elif draw.random() < 0.05:
+            world.carry_on()
+        elif faults and draw.random() < 0.25:
+            kind = draw.choice(sorted({name for name, _ in faults}))
+            draw.choice([act for name, act in faults if name == kind])(world)
+        else:
+            kind = draw.choice(sorted({name for name, _ in quiet}))
+            if kind == "archive" and draw.random() < 0.7:
+                continue
+            draw.choice([act for name, act in quiet if name == kind])(world)
+    world.come_to_rest()
+    return world
+
+
+def walk_all(seeds: range, length: int = 60) -> None:
+    """One walk for each seed."""
+    for seed in seeds:
+        walk(seed, length)
+
+
+def _after_a_while() -> World:
+    world = World()
+    world.deploy(world.stage())
+    world.publish()
+    world.receive()
+    world.step(power_cut_after=3)
+    return world
+
+
+def test_random_walks_keep_the_rules_and_end_in_agreement() -> None:
+    walk_all(range(600))
+
+
+@pytest.mark.slow
+def test_many_random_walks_keep_the_rules_and_end_in_agreement() -> None:
+    walk_all(range(1_000, 6_000), length=90)
+
+
+def explore(fates: tuple[Fate, Fate], *, faults: tuple[str, ...]) -> int:
+    """Takes every way through a world of two deployments, with at most one fault, and comes to rest from each place."""
+    first = World(most_in_flight=1)
+    for number, fate in enumerate(fates, start=1):
+        first.stage(fate, f"{number}.0.0")
+    seen = {(first.key(), False)}
+    todo = [(first, False)]
+    while todo:
+        world, was_hit = todo.pop()
+        world.copy().come_to_rest()
+        ways = [(act, was_hit) for _, act in world.possible_events()]
+        if not was_hit:
+            ways += [(act, True) for name, act in world.possible_faults() if name in faults]
+        for act, is_hit in ways:
+            other = world.copy()
+            act(other)
+            key = (other.key(), is_hit)
+            if key not in seen:
+                seen.add(key)
+                todo.append((other, is_hit))
+    return len(seen)
+
+
+def test_every_way_through_a_small_world_without_faults() -> None:
+    assert explore((Fate.GOOD, Fate.FAILS_HEALTH), faults=()) > 4_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("fates", "fault"),
+    [
+        ((Fate.GOOD, Fate.GOOD), "power cut"),
+        ((Fate.GOOD, Fate.FAILS_HEALTH), "power cut"),
+        ((Fate.GOOD, Fate.FAILS_HEALTH), "lose the database"),
+        ((Fate.GOOD, Fate.FAILS_HEALTH), "lose everything"),
+        ((Fate.GOOD, Fate.FAILS_CHECK), "foul weather"),
+    ],
+)
+def test_every_way_through_a_small_world_with_one_fault(fates: tuple[Fate, Fate], fault: str) -> None:
+    assert explore(fates, faults=(fault,)) > 4_000
+
+
+def test_an_order_for_nothing_that_is_lost_after_a_restore_is_not_missed() -> None:
+    """A known flaw: a report does not say which order of its generation it answers, so the cloud believes it."""
+    world = World()
+    one = world.order()
+    world.carry_on()
+    world.back_up()
+    world.order()
+    world.publish()
+    world.receive()
+    world.restore()
+    world.archive(one)
+    world.publish()
+    world.lose_order()
+    world.wipe_broker()
+    with pytest.raises(Violation, match="L1: the robot has another order under the newest generation"):
+        world.come_to_rest()
+
+
+_ingest, _receive = cloud.ingest, device.receive
+
+
+def _takes_any_generation(memory, order, now):
+    forgetful = dataclasses.replace(memory, order=None)
+    return _receive(forgetful, order, now)
+
+
+def _forgets_failures(memory, deployment, reason, now):
+    return device._change(memory, memory.holding(deployment), now, error=Error.RETRYING, reason=reason)
+
+
+def _takes_any_report(shore, report):
+    return _ingest(dataclasses.replace(shore, seq=0), report)
+
+
+def _never_jumps(shore, report):
+    return _ingest(shore, report) if report.generation <= shore.generation else cloud.Ingested(shore)
+
+
+def _never_settles(shore, ignored):
+    return cloud.Ingested(shore, tuple(ignored))
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "mistake"),
+    [
+        (device, "receive", _takes_any_generation),
+        (device, "held_up", _forgets_failures),
+        (device, "_goal", lambda memory, disk: None),
+        (device, "_may_leave_sight", lambda memory, disk: True),
+        (cloud, "ingest", _takes_any_report),
+        (cloud, "ingest", _never_jumps),
+        (cloud, "_settle", _never_settles),
+        (cloud, "_withdraw", lambda shore, old, generation: cloud._finish(old)),
+    ],
+    ids=lambda part: part.__name__.strip("_") if callable(part) else None,
+)
+def test_the_walks_find_planted_mistakes(
+    monkeypatch: pytest.MonkeyPatch, module: object, name: str, mistake: Callable[..., object]
+) -> None:
+    monkeypatch.setattr(module, name, mistake)
+    with pytest.raises(AssertionError):
+        walk_all(range(2_000))
+
+
+def the_robot_forgets_while_its_report_is_late() -> World:
+    world = World()
+    world.order()
+    world.publish()
+    world.receive()
+    world.lose_database(keep_disk=False)
+    world.hear(1)
+    world.hear(0)
+    return world
+
+
+def the_cloud_forgets_and_gives_a_number_twice() -> World:
+    world = World()
+    world.order()
+    world.publish()
+    world.restore()
+    world.order()
+    world.publish()
+    return world
+
+
+def a_failure_is_hard_to_clear_away() -> World:
+    world = World()
+    world.order(Fate.FAILS_CHECK)
+    world.publish()
+    world.receive()
+    world.step()
+    world.step(Weather.FOUL_EARLY)
+    return world
+
+
+def the_robot_forgets_a_failure_that_the_cloud_knows() -> World:
+    world = World()
+    world.order(Fate.FAILS_CHECK)
+    world.publish()
+    world.receive()
+    world.step()
+    while world.to_shore:
+        world.hear()
+    world.lose_database(keep_disk=False)
+    world.publish()
+    return world
+
+
+def the_robot_forgets_its_fallback_before_it_needs_it() -> World:
+    world = World()
+    world.order()
+    world.carry_on()
+    world.lose_database(keep_disk=True)
+    world.carry_on()
+    world.order(Fate.FAILS_HEALTH)
+    world.lose_database(keep_disk=True)
+    world.publish()
+    world.receive(1)
+    world.step()
+    world.step()
+    assert world.disk.current == protocol_world.deployment_id(1)
+    return world
+
+
+def a_new_order_comes_while_all_is_being_taken_off() -> World:
+    world = World()
+    one = world.order()
+    world.carry_on()
+    world.archive(one)
+    world.publish()
+    world.receive()
+    world.step()
+    world.order()
+    world.publish()
+    world.receive()
+    world.step()
+    return world
+
+
+@pytest.mark.parametrize(
+    "story",
+    [
+        the_robot_forgets_while_its_report_is_late,
+        the_cloud_forgets_and_gives_a_number_twice,
+        a_failure_is_hard_to_clear_away,
+        the_robot_forgets_a_failure_that_the_cloud_knows,
+        the_robot_forgets_its_fallback_before_it_needs_it,
+        a_new_order_comes_while_all_is_being_taken_off,
+    ],
+    ids=lambda story: story.__name__,
+)
+def test_a_story_ends_in_agreement(story: Callable[[], World]) -> None:
+    story().come_to_rest()
