@@ -11,7 +11,9 @@ SLOW = "takes long; give --slow to run it"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="run the tests that take long, too")
-    parser.addoption("--no-skips", action="store_true", help="a test that lacks what it needs fails instead of skipping")
+    parser.addoption(
+        "--no-skips", action="store_true", help="a test that lacks what it needs fails instead of skipping"
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -23,7 +23,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Final
 
-from shallop_protocol import messages
+from shallop_protocol import ids, messages
+from shallop_protocol.desired import order_digest
 from shallop_protocol.messages import Reason, Report
 from shallop_protocol.statuses import CELLS, FIRST, Activity, Error, Impossible, Statuses, Target, may_become
 
@@ -86,6 +87,7 @@ class Device:
         former: the incarnations before it, each with the newest ``seq`` taken.
         reported: the generation that the newest report answers, 0 if that is of an earlier epoch; what is below
             ``generation`` is not in sync.
+        adopted: the digest of an order that this database has forgotten, and lets stand.
     """
 
     id: str
@@ -98,7 +100,16 @@ class Device:
     former: tuple[tuple[str, int], ...] = ()
     seq: int = 0
     reported: int = 0
+    adopted: str | None = None
     deployments: Mapping[str, Deployment] = dataclasses.field(default_factory=dict[str, Deployment])
+
+    @property
+    def order(self) -> str | None:
+        """The digest of the order that stands; None while there never was one."""
+        if self.adopted or not self.generation:
+            return self.adopted
+        named = (self.desired, self.deployments[self.desired].digest) if self.desired else None
+        return order_digest(ids.on_wire(self.id), self.epoch, self.generation, named, self.fallback)
 
     @property
     def in_sync(self) -> bool:
@@ -162,8 +173,7 @@ def deploy(device: Device, deployment: str, expected_current: str | AnyCurrent |
         else:
             changed.append(_withdraw(device, previous, generation))
     ordered = dataclasses.replace(_with(new, Target.DEPLOYED, Activity.QUEUED), ordered=generation)
-    device = dataclasses.replace(device, generation=generation, desired=new.id, fallback=fallback)
-    return _record(device, *changed, ordered)
+    return _record(_issue(device, generation, new.id, fallback), *changed, ordered)
 
 
 def order(device: Device, deployment: Deployment, expected_current: str | AnyCurrent | None = ANY) -> Device:
@@ -186,7 +196,7 @@ def archive(device: Device, deployment: str) -> Device:
     generation = device.generation + 1
     desired = device.desired if deployment != device.desired else device.fallback
     withdrawn = _withdraw(device, old, generation)
-    return _record(dataclasses.replace(device, generation=generation, desired=desired, fallback=None), withdrawn)
+    return _record(_issue(device, generation, desired, None), withdrawn)
 
 
 def restage(device: Device, deployment: str, expected_current: str | AnyCurrent | None = ANY) -> Device:
@@ -237,17 +247,7 @@ def _is_of_forgotten_time(device: Device, report: Report) -> bool:
         return False
     if report.generation != device.generation:
         return report.generation > device.generation
-    refused = report.refused
-    if refused and refused.code == "conflicting_generation" and refused.generation == device.generation:
-        return True
-    return device.desired is not None and not any(
-        _is_wanted(entry) for entry in report.deployments if entry.id == device.desired
-    )
-
-
-def _is_wanted(entry: messages.DeploymentReport) -> bool:
-    """Whether the device's order may name this deployment: what is named comes off only if it failed."""
-    return entry.activity in (Activity.QUEUED, Activity.DEPLOYED) or entry.error is Error.FAILED
+    return report.order != device.order
 
 
 def _issue_anew(device: Device, report: Report) -> Ingested:
@@ -263,8 +263,9 @@ def _issue_anew(device: Device, report: Report) -> Ingested:
     unwanted = [known for known in held if known and known.statuses.target is Target.ARCHIVED]
     told_later = report.generation > device.generation
     if device.desired is None and told_later and (not held or len(unwanted) < len(held)):
-        return Ingested(dataclasses.replace(device, generation=report.generation, published=report.generation), ignored)
-    return Ingested(dataclasses.replace(device, generation=report.generation + 1), ignored)
+        adopted = _issue(device, report.generation, None, None)
+        return Ingested(dataclasses.replace(adopted, published=report.generation, adopted=report.order), ignored)
+    return Ingested(_issue(device, report.generation + 1, device.desired, device.fallback), ignored)
 
 
 def _move_all(device: Device, report: Report) -> tuple[Device, list[str]]:
@@ -318,8 +319,12 @@ def _settle(device: Device, ignored: list[str]) -> Ingested:
     if not ended:
         return Ingested(device, tuple(ignored))
     first, second, *_ = [*(deployment.id for deployment in sound), None, None]
-    device = dataclasses.replace(device, generation=generation, desired=first, fallback=second)
-    return Ingested(_record(device, *ended), tuple(ignored))
+    return Ingested(_record(_issue(device, generation, first, second), *ended), tuple(ignored))
+
+
+def _issue(device: Device, generation: int, desired: str | None, fallback: str | None) -> Device:
+    """The device with another order."""
+    return dataclasses.replace(device, generation=generation, desired=desired, fallback=fallback, adopted=None)
 
 
 def _withdraw(device: Device, old: Deployment, generation: int) -> Deployment:

@@ -6,7 +6,6 @@ envelope is looked at before a trusted key was seen to have signed it.
 
 from __future__ import annotations
 
-import hashlib
 import zlib
 from collections.abc import Mapping
 from typing import Annotated
@@ -76,18 +75,27 @@ class Desired(messages.Message):
     @property
     def digest(self) -> str:
         """Tells two orders of one generation apart: by what they order, not by how they were written."""
-        deployment = f"{self.deployment.id} {self.deployment.digest}" if self.deployment else "-"
-        text = f"{self.device} {self.epoch} {self.generation} {deployment} {self.fallback or '-'}"
-        return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+        named = (self.deployment.id, self.deployment.digest) if self.deployment else None
+        return order_digest(self.device, self.epoch, self.generation, named, self.fallback)
+
+
+def order_digest(
+    device: str, epoch: int, generation: int, deployment: tuple[str, str] | None, fallback: str | None
+) -> str:
+    """``Desired.digest`` from its parts: the device's id on the wire, and id and digest of the deployment."""
+    named = f"{deployment[0]} {deployment[1]}" if deployment else "-"
+    return digests.of_bytes(f"{device} {epoch} {generation} {named} {fallback or '-'}".encode())
 
 
 def seal_desired(desired: Desired, signer: dsse.Signer, limit: int = DEFAULT_LIMIT) -> bytes:
     """The signed envelope of an order, compressed if it would not fit otherwise.
 
     Raises:
-        errors.TooLarge: more than ``limit`` bytes even when compressed.
+        errors.TooLarge: more than ``limit`` bytes even when compressed, or more than a device unpacks.
     """
     payload = desired.to_bytes()
+    if len(payload) > MAX_PAYLOAD_BYTES:
+        raise errors.TooLarge(f"the deployment has {len(payload)} bytes; a device takes at most {MAX_PAYLOAD_BYTES}")
     plain = dsse.seal(PAYLOAD_TYPE, payload, signer) if len(payload) <= limit else b""
     if plain and len(plain) <= limit:
         return plain

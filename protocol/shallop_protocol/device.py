@@ -337,6 +337,7 @@ def report(
         clock_synced=clock_synced,
         epoch=epoch,
         generation=generation,
+        order=memory.order.digest if memory.order else None,
         current=disk.current,
         refused=memory.refused,
         deployments=tuple(

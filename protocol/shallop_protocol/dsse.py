@@ -130,9 +130,9 @@ class _Envelope(pydantic.BaseModel):
 
 
 def _parse(data: bytes, limit: int) -> tuple[str, bytes, list[tuple[str, bytes]]]:
-    value = strict_json.loads(data, limit)
+    strict_json.loads(data, limit)
     try:
-        envelope = _Envelope.model_validate(value)
+        envelope = _Envelope.model_validate_json(data)
     except pydantic.ValidationError:
         raise errors.Malformed("not a DSSE envelope: it has payloadType, payload and signatures") from None
     if len(envelope.signatures) > MAX_SIGNATURES:

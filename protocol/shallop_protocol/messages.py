@@ -59,7 +59,8 @@ class Reason(Value):
 
     @classmethod
     def of(cls, code: str, message: str) -> Reason:
-        """A reason whose words are cut to what a message may hold."""
+        """A reason whose words are cut to what a message may hold, and are text whatever they quote."""
+        message = message.encode(errors="replace").decode()
         return cls(code=code, message=message if len(message) <= MAX_TEXT else message[: MAX_TEXT - 1] + "…")
 
 
@@ -103,6 +104,9 @@ class Report(Message):
     clock_synced: bool = False
     epoch: Count
     generation: Count = pydantic.Field(description="Of the newest desired state accepted; 0 if there was none.")
+    order: Digest | None = pydantic.Field(
+        default=None, description="Which order of that generation: its digest; null if there was none."
+    )
     current: DeploymentId | None = None
     refused: Refusal | None = None
     deployments: Annotated[tuple[DeploymentReport, ...], pydantic.Field(max_length=MAX_DEPLOYMENTS)] = ()

@@ -60,6 +60,13 @@ def report(generation: int, *deployments: DeploymentReport, **more) -> Report:
     return Report(device=ROBOT, generation=generation, deployments=deployments, **fields)
 
 
+def hear(before: Device, heard: Report) -> Ingested:
+    """A report is of the order that is recorded, if it is of that generation and names no other."""
+    if heard.order is None and heard.generation == before.generation:
+        heard = heard.model_copy(update={"order": before.order})
+    return cloud.ingest(before, heard)
+
+
 def changed(before: Device, *deployments: Deployment, **fields) -> Device:
     recorded = {**before.deployments, **{deployment.id: deployment for deployment in deployments}}
     return dataclasses.replace(before, deployments=recorded, **fields)
@@ -257,7 +264,7 @@ class TestConfirmation:
 
     def test_a_confirmed_deployment_ends_its_fallback(self) -> None:
         heard = report(2, entry(ONE, "deployed/none"), entry(TWO, "deployed/none"), current=TWO)
-        assert cloud.ingest(WANTS_TWO, heard) == Ingested(
+        assert hear(WANTS_TWO, heard) == Ingested(
             changed(
                 WANTS_TWO,
                 known(ONE, "archived/deployed/none", ordered=1, ended=3),
@@ -275,7 +282,7 @@ class TestConfirmation:
     )
     def test_a_failed_deployment_brings_its_fallback_back(self, said: str, then: str) -> None:
         heard = report(2, entry(ONE, "deployed/none"), entry(TWO, said, reason=NO, attempts=1), current=ONE)
-        assert cloud.ingest(WANTS_TWO, heard) == Ingested(
+        assert hear(WANTS_TWO, heard) == Ingested(
             changed(
                 WANTS_TWO,
                 known(TWO, then, ordered=2, ended=3, reason=NO, attempts=1),
@@ -289,7 +296,7 @@ class TestConfirmation:
 
     def test_a_failure_without_a_fallback_leaves_nothing_desired(self) -> None:
         heard = report(1, entry(ONE, "deployed/failed", reason=NO))
-        assert cloud.ingest(RUNS_ONE, heard) == Ingested(
+        assert hear(RUNS_ONE, heard) == Ingested(
             changed(
                 RUNS_ONE,
                 known(ONE, "archived/deployed/failed", ordered=1, ended=2, reason=NO),
@@ -301,7 +308,7 @@ class TestConfirmation:
 
     def test_a_fallback_that_failed_is_no_fallback_any_more(self) -> None:
         heard = report(2, entry(ONE, "removing/failed", reason=NO), entry(TWO, "queued/none"))
-        assert cloud.ingest(WANTS_TWO, heard) == Ingested(
+        assert hear(WANTS_TWO, heard) == Ingested(
             changed(
                 WANTS_TWO,
                 known(ONE, "archived/removing/failed", ordered=1, ended=3, reason=NO),
@@ -314,14 +321,14 @@ class TestConfirmation:
 
     def test_both_may_fail_at_once(self) -> None:
         heard = report(2, entry(ONE, "archived/failed", reason=NO), entry(TWO, "archived/failed", reason=NO))
-        after = cloud.ingest(WANTS_TWO, heard).device
+        after = hear(WANTS_TWO, heard).device
         assert (after.generation, after.desired, after.fallback) == (3, None, None)
 
     def test_in_force_is_believed_only_with_the_right_digest(self) -> None:
         for digest in (OTHER_DIGEST, None):
             heard = report(2, entry(ONE, "deployed/none"), entry(TWO, "deployed/none", digest=digest), current=TWO)
             words = f"{TWO} is reported in force with digest {digest}, recorded is {DIGEST}"
-            assert cloud.ingest(WANTS_TWO, heard) == Ingested(changed(WANTS_TWO, seq=11, reported=2), (words,))
+            assert hear(WANTS_TWO, heard) == Ingested(changed(WANTS_TWO, seq=11, reported=2), (words,))
 
 
 class TestMovement:
@@ -343,7 +350,7 @@ class TestMovement:
     def test_forward(self, now: str, said: str, then: str) -> None:
         before = changed(RUNS_ONE, known(TWO, now, ended=1))
         heard = report(1, entry(ONE, "deployed/none"), entry(TWO, said))
-        assert cloud.ingest(before, heard) == Ingested(changed(before, known(TWO, then, ended=1), seq=11))
+        assert hear(before, heard) == Ingested(changed(before, known(TWO, then, ended=1), seq=11))
 
     @pytest.mark.parametrize(
         ("now", "said"),
@@ -358,7 +365,7 @@ class TestMovement:
     )
     def test_never_back(self, now: str, said: str) -> None:
         before = changed(RUNS_ONE, known(TWO, now, ended=1))
-        after = cloud.ingest(before, report(1, entry(ONE, "deployed/none"), entry(TWO, said)))
+        after = hear(before, report(1, entry(ONE, "deployed/none"), entry(TWO, said)))
         assert after.device == changed(before, seq=11)
         assert len(after.ignored) == 1
         assert after.ignored[0].startswith(f"{TWO} is {now} and cannot become archived/")
@@ -367,23 +374,23 @@ class TestMovement:
         before = changed(WANTS_TWO, known(TWO, "deployed/queued/retrying", ordered=2, reason=NO, attempts=1))
         heard = report(2, entry(ONE, "deployed/none"), entry(TWO, "queued/retrying", reason=WHY, attempts=2))
         then = known(TWO, "deployed/queued/retrying", ordered=2, reason=WHY, attempts=2)
-        assert cloud.ingest(before, heard) == Ingested(changed(before, then, seq=11, reported=2))
+        assert hear(before, heard) == Ingested(changed(before, then, seq=11, reported=2))
 
     def test_why_something_failed_is_kept_whatever_a_forgetful_device_says(self) -> None:
         before = changed(RUNS_ONE, known(TWO, "archived/queued/failed", ended=1, reason=NO))
         heard = report(1, entry(ONE, "deployed/none"), entry(TWO, "queued/retrying", reason=WHY), incarnation="b")
-        assert cloud.ingest(before, heard).device.deployments[TWO] == before.deployments[TWO]
+        assert hear(before, heard).device.deployments[TWO] == before.deployments[TWO]
 
     @pytest.mark.parametrize("waiting", ["staged/staged/none", "staged/drifted/none"])
     def test_what_was_never_ordered_does_not_move(self, waiting: str) -> None:
         before = changed(RUNS_ONE, known(TWO, waiting))
         heard = report(1, entry(ONE, "deployed/none"), entry(TWO, "deployed/none"))
         words = f"{TWO} is reported deployed and was never ordered"
-        assert cloud.ingest(before, heard) == Ingested(changed(before, seq=11), (words,))
+        assert hear(before, heard) == Ingested(changed(before, seq=11), (words,))
 
     def test_what_is_unknown_moves_nothing(self) -> None:
         heard = report(1, entry(ONE, "deployed/none"), entry(THREE, "archived/failed", reason=NO))
-        assert cloud.ingest(RUNS_ONE, heard) == Ingested(changed(RUNS_ONE, seq=11))
+        assert hear(RUNS_ONE, heard) == Ingested(changed(RUNS_ONE, seq=11))
 
     @pytest.mark.parametrize(
         ("now", "reason", "then"),
@@ -396,7 +403,7 @@ class TestMovement:
     def test_what_a_later_answer_does_not_name_is_off(self, now: str, reason: Reason | None, then: Deployment) -> None:
         before = changed(RUNS_ONE, known(TWO, now, ended=1, reason=reason))
         heard = report(1, entry(ONE, "deployed/none"))
-        assert cloud.ingest(before, heard) == Ingested(changed(before, then, seq=11))
+        assert hear(before, heard) == Ingested(changed(before, then, seq=11))
 
     @pytest.mark.parametrize(
         "heard",
@@ -408,7 +415,7 @@ class TestMovement:
     )
     def test_what_may_still_be_there_is_not_off(self, heard: Report) -> None:
         before = changed(RUNS_ONE, known(TWO, "archived/deployed/none", ended=1))
-        assert cloud.ingest(before, heard).device.deployments == before.deployments
+        assert hear(before, heard).device.deployments == before.deployments
 
 
 class TestNewness:
@@ -419,51 +426,51 @@ class TestNewness:
 
     @pytest.mark.parametrize("seq", [1, 9, 10])
     def test_what_is_not_newer_is_passed_over(self, seq: int) -> None:
-        assert cloud.ingest(RUNS_ONE, report(1, self.SAID, seq=seq)) == Ingested(RUNS_ONE)
+        assert hear(RUNS_ONE, report(1, self.SAID, seq=seq)) == Ingested(RUNS_ONE)
 
     def test_numbers_may_be_skipped(self) -> None:
         heard = report(1, self.SAID, seq=1_000)
-        assert cloud.ingest(RUNS_ONE, heard) == Ingested(changed(RUNS_ONE, self.TROUBLE, seq=1_000))
+        assert hear(RUNS_ONE, heard) == Ingested(changed(RUNS_ONE, self.TROUBLE, seq=1_000))
 
     def test_a_new_incarnation_begins_anew(self) -> None:
         heard = report(1, self.SAID, incarnation="b", seq=1)
-        assert cloud.ingest(RUNS_ONE, heard) == Ingested(
+        assert hear(RUNS_ONE, heard) == Ingested(
             changed(RUNS_ONE, self.TROUBLE, incarnation="b", seq=1, former=(("a", 10),))
         )
 
     def test_the_first_incarnation_has_none_before_it(self) -> None:
         before = device(0, None, None, incarnation=None, seq=0)
-        assert cloud.ingest(before, report(0, epoch=0, seq=1)).device == changed(before, incarnation="a", seq=1)
+        assert hear(before, report(0, epoch=0, seq=1)).device == changed(before, incarnation="a", seq=1)
 
     @pytest.mark.parametrize("seq", [1, 10])
     def test_a_late_report_of_a_former_incarnation_is_passed_over(self, seq: int) -> None:
         before = changed(RUNS_ONE, incarnation="b", seq=1, former=(("a", 10),))
-        assert cloud.ingest(before, report(1, self.SAID, seq=seq)) == Ingested(before)
+        assert hear(before, report(1, self.SAID, seq=seq)) == Ingested(before)
 
     def test_a_former_incarnation_that_says_something_new_is_alive(self) -> None:
         before = changed(RUNS_ONE, incarnation="b", seq=4, former=(("z", 7), ("a", 10)))
-        assert cloud.ingest(before, report(1, self.SAID, seq=11)) == Ingested(
+        assert hear(before, report(1, self.SAID, seq=11)) == Ingested(
             changed(RUNS_ONE, self.TROUBLE, incarnation="a", seq=11, former=(("z", 7), ("b", 4)))
         )
 
     def test_the_last_eight_former_incarnations_are_remembered(self) -> None:
         former = tuple((f"former-{number}", number) for number in range(8))
-        after = cloud.ingest(changed(RUNS_ONE, former=former), report(1, self.SAID, incarnation="b", seq=1)).device
+        after = hear(changed(RUNS_ONE, former=former), report(1, self.SAID, incarnation="b", seq=1)).device
         assert after.former == (*former[1:], ("a", 10))
 
     def test_a_later_epoch_is_not_believed(self) -> None:
         words = "report of epoch 2, recorded is 1"
-        assert cloud.ingest(RUNS_ONE, report(1, self.SAID, epoch=2)) == Ingested(RUNS_ONE, (words,))
+        assert hear(RUNS_ONE, report(1, self.SAID, epoch=2)) == Ingested(RUNS_ONE, (words,))
 
     def test_an_answer_in_an_earlier_epoch_is_no_answer(self) -> None:
         before = changed(RUNS_ONE, epoch=2)
-        after = cloud.ingest(before, report(1, self.SAID)).device
+        after = hear(before, report(1, self.SAID)).device
         assert after == changed(before, self.TROUBLE, seq=11, reported=0)
         assert (before.in_sync, after.in_sync) == (True, False)
 
     def test_an_epoch_recovers_from_a_huge_generation(self) -> None:
         before = changed(RUNS_ONE, epoch=2)
-        after = cloud.ingest(before, report(messages.MAX_INTEGER, self.SAID)).device
+        after = hear(before, report(messages.MAX_INTEGER, self.SAID)).device
         assert (after.generation, after.reported) == (1, 0)
 
 
@@ -473,41 +480,26 @@ class TestForgottenTime:
     def test_a_later_generation_moves_nothing_and_is_outdone(self) -> None:
         heard = report(7, entry(ONE, "archived/failed", reason=NO))
         words = "the device knows another generation 7, recorded is 1"
-        after = cloud.ingest(RUNS_ONE, heard)
+        after = hear(RUNS_ONE, heard)
         assert after == Ingested(changed(RUNS_ONE, seq=11, reported=7, generation=8), (words,))
         assert after.device.published < after.device.generation
 
-    @pytest.mark.parametrize(
-        "heard",
-        [
-            pytest.param(report(1, entry(TWO, "queued/none")), id="what is desired is not named"),
-            pytest.param(report(1, entry(ONE, "removing/none")), id="what is desired comes off"),
-            pytest.param(report(1, entry(ONE, "archived/none")), id="what is desired is off"),
-            pytest.param(
-                report(
-                    1,
-                    entry(ONE, "deployed/none"),
-                    refused=Refusal(code="conflicting_generation", message="", generation=1),
-                ),
-                id="the order was refused for its number",
-            ),
-        ],
-    )
-    def test_another_order_of_the_same_number_is_outdone(self, heard: Report) -> None:
+    def test_another_order_of_the_same_number_is_outdone(self) -> None:
         words = "the device knows another generation 1, recorded is 1"
-        assert cloud.ingest(RUNS_ONE, heard) == Ingested(changed(RUNS_ONE, seq=11, generation=2), (words,))
+        heard = report(1, entry(ONE, "archived/none"), order=DIGEST)
+        assert hear(RUNS_ONE, heard) == Ingested(changed(RUNS_ONE, seq=11, generation=2), (words,))
 
     @pytest.mark.parametrize(
         "refused",
         [
-            Refusal(code="conflicting_generation", message="", generation=0),
+            Refusal(code="conflicting_generation", message="", generation=1),
             Refusal(code="older_generation", message="", generation=1),
             Refusal(code="malformed", message=""),
         ],
     )
-    def test_other_refusals_are_no_sign_of_it(self, refused: Refusal) -> None:
+    def test_refusals_are_no_sign_of_it(self, refused: Refusal) -> None:
         heard = report(1, entry(ONE, "deployed/none"), refused=refused)
-        assert cloud.ingest(RUNS_ONE, heard) == Ingested(changed(RUNS_ONE, seq=11))
+        assert hear(RUNS_ONE, heard) == Ingested(changed(RUNS_ONE, seq=11))
 
     @pytest.mark.parametrize(
         "held",
@@ -526,33 +518,37 @@ class TestForgottenTime:
             2, None, None, known(ONE, "archived/deployed/none", ended=2), known(THREE, "staged/staged/none")
         )
         words = "the device knows another generation 7, recorded is 2"
-        assert cloud.ingest(before, report(7, *held)) == Ingested(
-            changed(before, seq=11, reported=7, generation=7, published=7), (words,)
-        )
+        kept = changed(before, seq=11, reported=7, generation=7, published=7, adopted=DIGEST)
+        assert hear(before, report(7, *held, order=DIGEST)) == Ingested(kept, (words,))
+        again = hear(kept, report(7, *held, order=DIGEST, seq=12)).device
+        assert (again.generation, again.order, again.in_sync) == (7, DIGEST, True)
+        staged = changed(again, known(TWO, "staged/staged/none"))
+        ordered = cloud.deploy(staged, TWO)
+        assert (ordered.generation, ordered.adopted) == (8, None)
 
     @pytest.mark.parametrize(
         "heard",
         [
             pytest.param(report(7, entry(ONE, "deployed/none")), id="it holds only what is to be gone here too"),
             pytest.param(
-                report(2, refused=Refusal(code="conflicting_generation", message="", generation=2)),
-                id="it has seen this order and refused it for its number",
+                report(2, order=DIGEST),
+                id="it has another order under this number",
             ),
         ],
     )
     def test_unless_the_order_for_nothing_is_meant_for_what_it_has(self, heard: Report) -> None:
         before = device(2, None, None, known(ONE, "archived/deployed/none", ended=2))
-        after = cloud.ingest(before, heard).device
+        after = hear(before, heard).device
         assert after == changed(before, seq=11, reported=heard.generation, generation=heard.generation + 1)
 
     def test_there_are_always_numbers_left(self) -> None:
         for generation, then in ((cloud.MAX_JUMP, cloud.MAX_JUMP + 1), (cloud.MAX_JUMP + 1, 1)):
-            after = cloud.ingest(RUNS_ONE, report(generation, entry(ONE, "deployed/none"))).device
+            after = hear(RUNS_ONE, report(generation, entry(ONE, "deployed/none"))).device
             assert after == changed(RUNS_ONE, seq=11, reported=generation, generation=then)
 
     def test_the_next_report_of_the_forgotten_time_is_an_old_one(self) -> None:
-        jumped = cloud.ingest(RUNS_ONE, report(7, entry(ONE, "deployed/none"))).device
-        again = cloud.ingest(jumped, report(7, entry(ONE, "deployed/none"), seq=12))
+        jumped = hear(RUNS_ONE, report(7, entry(ONE, "deployed/none"))).device
+        again = hear(jumped, report(7, entry(ONE, "deployed/none"), seq=12))
         assert again == Ingested(changed(jumped, seq=12))
         assert not again.device.in_sync
 

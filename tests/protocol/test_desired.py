@@ -100,6 +100,11 @@ def test_what_does_not_compress_is_refused() -> None:
         desired.seal_desired(an_order(noise), SIGNER)
 
 
+def test_what_no_device_would_unpack_is_not_sealed() -> None:
+    with pytest.raises(errors.TooLarge, match="a device takes at most 8388608"):
+        desired.seal_desired(an_order("x" * desired.MAX_PAYLOAD_BYTES), SIGNER)
+
+
 def test_a_gzip_bomb_is_not_unpacked() -> None:
     packer = zlib.compressobj(wbits=31)
     bomb = b"".join(packer.compress(bytes(1_000_000)) for _ in range(50)) + packer.flush()

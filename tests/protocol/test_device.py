@@ -402,6 +402,7 @@ class TestReport:
             clock_synced=True,
             epoch=3,
             generation=2,
+            order=order(2, TWO, ONE, epoch=3).digest,
             current=ONE,
             refused=refusal,
             deployments=(

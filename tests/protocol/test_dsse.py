@@ -181,13 +181,13 @@ def test_no_bytes_break_the_reader(data: bytes) -> None:
         dsse.open_envelope(data, TRUSTED, LIMIT)
 
 
-def test_half_a_surrogate_pair_gets_past_the_envelopes_model() -> None:
-    """A known flaw: both should be ``Malformed``. The payload type breaks the reader, the key id its words."""
-    with pytest.raises(UnicodeEncodeError):
-        dsse.open_envelope(changed(lambda envelope: envelope.update(payloadType="\ud800")), TRUSTED, LIMIT)
-    with pytest.raises(errors.BadSignature) as refused:
-        dsse.open_envelope(changed(lambda envelope: envelope["signatures"][0].update(keyid="\ud800")), TRUSTED, LIMIT)
-    assert refused.value.message == "no trusted key signed this (signatures by: \ud800)"
+def test_half_a_surrogate_pair_is_no_text() -> None:
+    for broken in (
+        changed(lambda envelope: envelope.update(payloadType="\ud800")),
+        changed(lambda envelope: envelope["signatures"][0].update(keyid="\ud800")),
+    ):
+        with pytest.raises(errors.Malformed):
+            dsse.open_envelope(broken, TRUSTED, LIMIT)
 
 
 def test_the_key_id_is_the_beginning_of_the_keys_digest() -> None:

@@ -89,7 +89,7 @@ def load_many(connection: sa.Connection, ids: Iterable[str]) -> dict[str, cloud.
     column = tables.devices.c
     query = sa.select(
         column.id, column.epoch, column.generation, column.desired, column.fallback, column.published,
-        column.incarnation, column.former, column.seq, column.reported,
+        column.incarnation, column.former, column.seq, column.reported, column.adopted,
     ).where(column.id.in_(wanted))  # fmt: skip
     rows = connection.execute(query).all()
     live: dict[str, dict[str, cloud.Deployment]] = {row.id: {} for row in rows}
@@ -108,6 +108,7 @@ def load_many(connection: sa.Connection, ids: Iterable[str]) -> dict[str, cloud.
             former=tuple((incarnation, seq) for incarnation, seq in row.former),
             seq=row.seq,
             reported=row.reported,
+            adopted=row.adopted,
             deployments=live[row.id],
         )
         for row in rows
@@ -187,6 +188,7 @@ def _device_row(device: cloud.Device) -> dict[str, Any]:
         "former": list(device.former),
         "seq": device.seq,
         "reported": device.reported,
+        "adopted": device.adopted,
     }
 
 

@@ -87,6 +87,7 @@ devices = sa.Table(
     _json("former", nullable=False),
     sa.Column("seq", sa.BigInteger, nullable=False, default=0),
     sa.Column("reported", sa.BigInteger, nullable=False, default=0),
+    sa.Column("adopted", sa.String(71)),
     _json("report"),
     sa.Column("reported_at", Time),
     sa.Column("last_heard_at", Time),

@@ -51,6 +51,7 @@ def upgrade() -> None:
         sa.Column("former", sa.JSON(), nullable=False),
         sa.Column("seq", sa.BigInteger(), nullable=False),
         sa.Column("reported", sa.BigInteger(), nullable=False),
+        sa.Column("adopted", sa.String(length=71), nullable=True),
         sa.Column("report", sa.JSON(), nullable=True),
         sa.Column("reported_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("last_heard_at", sa.DateTime(timezone=True), nullable=True),

@@ -1,0 +1,240 @@
+"""The agent: gives the worker its turns, keeps a connection open, and sees that the newest report arrives.
+
+One thread owns all of it. Other threads and signal handlers only put items into the inbox.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import random
+
+from shallop_protocol import errors as protocol_errors
+from shallop_protocol import messages
+from shallop_protocol.topics import Kind
+
+from shallop_device import backoff, clock, errors, identity, inbox, link, store, worker
+
+HEARTBEAT_S = 900.0
+ACKNOWLEDGE_S = 60.0
+"""A publish that was not acknowledged for so long is done again."""
+SETTLED_S = 60.0
+"""A connection that stood so long was a good one; the waits before the next ones begin anew."""
+LOSS_KNOWN_S = 1.0
+"""Between a publish that found the connection gone and the word of its loss."""
+FAREWELL_S = 2.0
+
+logger = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _InFlight:
+    number: int
+    kind: Kind
+    subject: int
+    """Sequence number of a report, number of an event."""
+    since: float
+
+
+class Agent:
+    """One device, online or not. ``handle`` items and give it ``turn``s; ``run`` does both until it is stopped."""
+
+    def __init__(
+        self,
+        who: identity.Identity,
+        memory: store.Store,
+        hands: worker.Worker,
+        line: link.Link,
+        *,
+        time: clock.Clock,
+        rng: random.Random,
+        heartbeat: float = HEARTBEAT_S,
+        reconnect: backoff.Backoff = backoff.RECONNECT,
+        unwelcome: backoff.Backoff = backoff.UNWELCOME,
+    ) -> None:
+        self._who = who
+        self._store = memory
+        self._worker = hands
+        self._link = line
+        self._clock = time
+        self._rng = rng
+        self._heartbeat = heartbeat
+        self._reconnect = reconnect
+        self._unwelcome = unwelcome
+        self._connection: int | None = None
+        self._is_online = False
+        self._online_since = 0.0
+        self._failures = 0
+        self._open_at: float | None = time.monotonic()
+        self._beat_at = time.monotonic() + rng.uniform(0.5, 1.0) * heartbeat
+        self._hello_at: float | None = None
+        self._say_again = False
+        self._in_flight: _InFlight | None = None
+        self._quiet_until = 0.0
+
+    def start(self) -> None:
+        """Takes up what an earlier run left."""
+        self._worker.start()
+
+    def run(self, items: inbox.Inbox) -> None:
+        """Works until ``inbox.Stop``, then says good-bye.
+
+        Raises:
+            errors.AgentError: the connection's thread is gone without a word.
+        """
+        self.start()
+        while True:
+            item = items.get(self.turn())
+            if isinstance(item, inbox.Stop):
+                break
+            if item is not None:
+                self.handle(item)
+            elif self._connection is not None and not self._link.is_alive():
+                last = items.get(0.0)
+                if last is None:
+                    raise errors.AgentError("the MQTT connection's thread is gone; the agent ends, to be started anew")
+                self.handle(last)
+        self._say_goodbye(items)
+
+    def handle(self, item: inbox.Item) -> None:
+        """Takes in what happened."""
+        match item:
+            case inbox.Connected(connection) if connection == self._connection:
+                self._greet(connection)
+            case inbox.Lost(connection) if connection == self._connection:
+                self._lose(item)
+            case inbox.Acknowledged(connection) if connection == self._connection:
+                self._settle(item)
+            case inbox.Ordered(payload):
+                self._worker.take(payload)
+            case inbox.Greeted(payload):
+                self._plan_answer(payload)
+            case _:
+                logger.debug("of an earlier connection: %s", item)
+
+    def turn(self) -> float:
+        """Does all that is due, and gives the seconds until something is due again."""
+        now = self._clock.monotonic()
+        if now >= self._beat_at:
+            self._beat_at = now + self._heartbeat
+            self._say_again = True
+            self._worker.check()
+        self._worker.work()
+        now = self._clock.monotonic()
+        if self._open_at is not None and now >= self._open_at:
+            self._open()
+        if self._hello_at is not None and now >= self._hello_at:
+            self._hello_at = None
+            self._say_again = True
+        self._publish(now)
+        due = (self._beat_at, self._worker.wake_at, self._open_at, self._hello_at, self._publish_at())
+        return max(0.0, min(moment for moment in due if moment is not None) - self._clock.monotonic())
+
+    def _open(self) -> None:
+        self._open_at = None
+        try:
+            self._connection = self._store.next_connection()
+        except errors.HeldUp as error:
+            logger.warning("held up: %s: %s", error.reason.code, error)
+            self._wait_to_open(self._reconnect)
+            return
+        self._link.open(self._connection)
+
+    def _greet(self, connection: int) -> None:
+        logger.info("connected to %s", self._who.mqtt_url, extra={"connection": connection})
+        self._is_online = True
+        self._quiet_until = 0.0
+        self._online_since = self._clock.monotonic()
+        self._say_again = True
+        self._link.publish(Kind.PRESENCE, link.presence(self._who, self._store.incarnation, connection, online=True))
+
+    def _lose(self, lost: inbox.Lost) -> None:
+        if self._is_online and self._clock.monotonic() - self._online_since >= SETTLED_S:
+            self._failures = 0
+        self._connection = None
+        self._is_online = False
+        self._in_flight = None
+        self._wait_to_open(self._reconnect if lost.trouble == "network" else self._unwelcome)
+        logger.warning("not connected: %s", lost.why, extra={"connection": lost.connection})
+        if lost.trouble == "taken_over":
+            words = "another client took this device's MQTT session over: is its identity used twice?"
+            self._worker.tell("conflicting_identity", words)
+
+    def _wait_to_open(self, schedule: backoff.Backoff) -> None:
+        self._failures += 1
+        self._open_at = self._clock.monotonic() + schedule.delay(self._failures, self._rng)
+
+    def _settle(self, answer: inbox.Acknowledged) -> None:
+        flight = self._in_flight
+        if flight is None or flight.number != answer.number:
+            return
+        self._in_flight = None
+        if answer.refusal is not None:
+            logger.error("the broker refused a %s: %s", flight.kind.value, answer.refusal)
+            self._be_quiet(self._heartbeat)
+            return
+        try:
+            if flight.kind is Kind.REPORT:
+                self._store.mark_sent(flight.subject)
+            else:
+                self._store.drop_event(flight.subject)
+        except errors.HeldUp as error:
+            logger.warning("held up: %s: %s", error.reason.code, error)
+            self._be_quiet(ACKNOWLEDGE_S)
+
+    def _plan_answer(self, payload: bytes) -> None:
+        try:
+            hello = messages.parse_hello(payload)
+        except protocol_errors.ProtocolError as error:
+            logger.warning("a hello that is none: %s", error.message)
+            return
+        if self._hello_at is None:
+            self._hello_at = self._clock.monotonic() + self._rng.uniform(0.0, hello.spread_s)
+
+    def _publish(self, now: float) -> None:
+        """Sends the newest report if it is news, or was asked for; else an event. At most one is in flight."""
+        due = self._publish_at()
+        if due is None or now < due:
+            return
+        report = self._store.report
+        if report and (self._say_again or not report.sent):
+            self._send(Kind.REPORT, report.seq, report.body, now)
+        elif event := self._store.first_event():
+            self._send(Kind.EVENT, *event, now)
+
+    def _send(self, kind: Kind, subject: int, body: bytes, now: float) -> None:
+        number = self._link.publish(kind, body)
+        if number is None:
+            self._be_quiet(LOSS_KNOWN_S)
+            return
+        self._in_flight = _InFlight(number, kind, subject, now)
+        if kind is Kind.REPORT:
+            self._say_again = False
+
+    def _be_quiet(self, seconds: float) -> None:
+        self._quiet_until = self._clock.monotonic() + seconds
+
+    def _publish_at(self) -> float | None:
+        """When something is to be sent, as things stand; None if there is nothing."""
+        if not self._is_online:
+            return None
+        if self._in_flight is not None:
+            return self._in_flight.since + ACKNOWLEDGE_S
+        report = self._store.report
+        has_news = report is not None and (self._say_again or not report.sent)
+        return self._quiet_until if has_news or self._store.first_event() is not None else None
+
+    def _say_goodbye(self, items: inbox.Inbox) -> None:
+        if self._is_online and self._connection is not None:
+            offline = link.presence(self._who, self._store.incarnation, self._connection, online=False)
+            number = self._link.publish(Kind.PRESENCE, offline)
+            deadline = self._clock.monotonic() + FAREWELL_S
+            while number is not None and (left := deadline - self._clock.monotonic()) > 0:
+                match items.get(left):
+                    case inbox.Acknowledged(_, acknowledged) if acknowledged == number:
+                        break
+                    case inbox.Lost():
+                        break
+                    case _:
+                        continue
+        self._link.close()

@@ -1,0 +1,280 @@
+"""Puts deployments on the disk and takes them off, so that a reader sees one whole set of files at every instant.
+
+::
+
+    <root>/deployments/DPL-…/nav2/params.yaml    a complete tree, on the disk before it gets this name
+    <root>/current -> deployments/DPL-…          the one thing that robot software reads; changed by one rename(2)
+
+A tree is written under a name that nobody uses again (``.staging-<random>``), synced file by file and directory by
+directory, and only then named after its deployment. A tree that was found damaged is not repaired: a new one gets
+the next free name, ``DPL-….1``; the deployment is the part before the dot. What is to be deleted first loses its
+name (``.trash-<random>``), so a half-deleted tree is never taken for a whole one. After a failed sync nothing of
+what was written is believed or synced again: the tree is written anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import secrets
+from collections.abc import Generator, Iterable, Iterator, Mapping
+
+from shallop_protocol import desired, digests, ids, paths
+from shallop_protocol.desired import Manifest
+from shallop_protocol.device import Disk
+from shallop_protocol.messages import Reason
+
+from shallop_device import errors, files
+
+DEPLOYMENTS = "deployments"
+CURRENT = "current"
+_STAGING = ".staging-"
+_TRASH = ".trash-"
+_NEW_CURRENT = ".current-"
+_MAX_FILE_BYTES = desired.MAX_PAYLOAD_BYTES
+_OWNER_READS = 0o400
+
+_DAMAGE = frozenset(
+    {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EINVAL, errno.EIO, errno.EACCES, errno.EPERM, errno.ENXIO}
+)
+"""Errors of reading that say something of the tree, and not of the moment."""
+
+
+class Applier:
+    """The deployments below one root. The public methods raise errors.HeldUp where the disk does not let them."""
+
+    def __init__(self, disk: files.Files) -> None:
+        self._files = disk
+        self._disbelieved: set[str] = set()
+
+    def observe(self, check: Mapping[str, str] | None = None) -> Disk:
+        """What is there.
+
+        Args:
+            check: digests of deployments; those of them that are there are read back, and the different ones damaged.
+        """
+        with _held_up("look at the deployments"):
+            trees = self._trees()
+            current = self._current()
+            damaged = {
+                deployment
+                for deployment, digest in (check or {}).items()
+                if deployment in trees and not self._is_whole(self._tree_of(deployment), digest)
+            }
+            return Disk(_deployment(current) if current else None, frozenset(trees), frozenset(damaged))
+
+    def apply(self, manifest: Manifest) -> None:
+        """Brings a deployment into force. When this returns, its tree is on the disk, in sight, and was read back.
+
+        Raises:
+            errors.Rejected: the manifest can never be applied.
+            errors.HeldUp: the disk did not let it happen. What was in force still is, or the new one is, whole.
+        """
+        _check(manifest)
+        with _held_up(f"apply {manifest.id}"):
+            name = self._whole_tree(manifest.id, manifest.digest) or self._stage(manifest)
+            self._sync_deployments(name)
+            self._switch(name)
+            found = self._read_tree(f"{DEPLOYMENTS}/{name}") if self._current() == name else None
+            if found is None or digests.of_files(found) != manifest.digest:
+                words = f"{manifest.id} was written, and other bytes were read back; check the disk"
+                raise errors.HeldUp(Reason.of("read_back_differs", words))
+
+    def point(self, deployment: str, digest: str | None) -> bool:
+        """Makes a deployment current whose tree is there. False, and nothing changed, if no tree of it is whole.
+
+        Args:
+            digest: of the deployment; None if the device forgot it with its database. A tree has its name only
+                since it was complete, so the newest one is taken then.
+        """
+        with _held_up(f"return to {deployment}"):
+            name = self._whole_tree(deployment, digest) if digest else self._tree_of(deployment)
+            if name is None:
+                return False
+            self._sync_deployments(name)
+            self._switch(name)
+            return True
+
+    def point_nowhere(self) -> None:
+        """Takes everything out of sight."""
+        with _held_up("take the configuration out of sight"):
+            self._files.unlink(CURRENT)
+            self._files.sync_directory("")
+
+    def remove(self, deployment: str) -> None:
+        """Takes the trees of a deployment that is not current off the device. ``tidy`` frees their space."""
+        with _held_up(f"remove {deployment}"):
+            self._discard(self._trees().get(deployment, ()))
+
+    def tidy(self, damaged: frozenset[str]) -> None:
+        """Deletes what interrupted or finished steps left behind.
+
+        Args:
+            damaged: deployments whose spare trees, if they have any, may be needed.
+        """
+        with _held_up("delete what is left over"):
+            for name, kind in self._files.entries("").items():
+                if name.startswith(_NEW_CURRENT) and kind == "link":
+                    self._files.unlink(name)
+            current = self._current()
+            for deployment, names in self._trees().items():
+                if current in names and deployment not in damaged:
+                    self._discard(name for name in names if name != current)
+            for name, kind in self._all().items():
+                is_ours = name.startswith((_STAGING, _TRASH))
+                if is_ours or (kind != "directory" and _deployment(name)):
+                    self._delete(f"{DEPLOYMENTS}/{name}", kind)
+
+    def _all(self) -> dict[str, files.Kind]:
+        return self._files.entries(DEPLOYMENTS) if DEPLOYMENTS in self._files.entries("") else {}
+
+    def _trees(self) -> dict[str, list[str]]:
+        """The names of each deployment's trees, the oldest first."""
+        trees: dict[str, list[str]] = {}
+        for name, kind in self._all().items():
+            if kind == "directory" and (deployment := _deployment(name)):
+                trees.setdefault(deployment, []).append(name)
+        return {deployment: sorted(names, key=_number) for deployment, names in trees.items()}
+
+    def _current(self) -> str | None:
+        """The name of the tree that is in sight; None if there is none, or the link is not one of ours."""
+        target = self._files.read_link(CURRENT)
+        parent, _, name = (target or "").rpartition("/")
+        is_ours = parent == DEPLOYMENTS and _deployment(name) is not None
+        return name if is_ours and self._all().get(name) == "directory" else None
+
+    def _tree_of(self, deployment: str) -> str:
+        """The tree that counts as the deployment's: the one in sight, else the newest."""
+        current = self._current()
+        return current if current and _deployment(current) == deployment else self._trees()[deployment][-1]
+
+    def _whole_tree(self, deployment: str, digest: str) -> str | None:
+        believed = [name for name in self._trees().get(deployment, ()) if name not in self._disbelieved]
+        return next((name for name in reversed(believed) if self._is_whole(name, digest)), None)
+
+    def _is_whole(self, name: str, digest: str) -> bool:
+        try:
+            found = self._read_tree(f"{DEPLOYMENTS}/{name}")
+        except OSError as error:
+            if error.errno in _DAMAGE:
+                return False
+            raise
+        return found is not None and digests.of_files(found) == digest
+
+    def _read_tree(self, tree: str) -> list[digests.FileDigest] | None:
+        """What each file of a tree is; None if it holds what no deployment does."""
+        found: list[digests.FileDigest] = []
+        for path, kind in self._walk(tree):
+            if kind == "directory":
+                continue
+            if kind != "file" or len(found) == desired.MAX_INSTANCES:
+                return None
+            data, mode = self._files.read(path, _MAX_FILE_BYTES + 1)
+            found.append(digests.FileDigest(path[len(tree) + 1 :], f"{mode:04o}", len(data), digests.of_bytes(data)))
+        return found
+
+    def _walk(self, path: str) -> Iterator[tuple[str, files.Kind]]:
+        """All that is below a directory, each directory before what is in it."""
+        todo = [path]
+        while todo:
+            directory = todo.pop()
+            for name, kind in self._files.entries(directory).items():
+                below = f"{directory}/{name}"
+                yield below, kind
+                if kind == "directory":
+                    todo.append(below)
+
+    def _stage(self, manifest: Manifest) -> str:
+        if DEPLOYMENTS not in self._files.entries(""):
+            self._files.make_directory(DEPLOYMENTS)
+            self._files.sync_directory("")
+        staging = f"{DEPLOYMENTS}/{_STAGING}{secrets.token_hex(8)}"
+        directories = sorted({parent for instance in manifest.instances for parent in _parents(instance.path)})
+        self._files.make_directory(staging)
+        for directory in directories:
+            self._files.make_directory(f"{staging}/{directory}")
+        for instance in manifest.instances:
+            self._files.write(f"{staging}/{instance.path}", instance.data, int(instance.mode, 8))
+        for directory in reversed(directories):
+            self._files.sync_directory(f"{staging}/{directory}")
+        self._files.sync_directory(staging)
+        name = self._free_name(manifest.id)
+        self._files.rename(staging, f"{DEPLOYMENTS}/{name}")
+        return name
+
+    def _free_name(self, deployment: str) -> str:
+        taken = [_number(name) for name in self._all() if _deployment(name) == deployment]
+        return f"{deployment}.{max(taken) + 1}" if taken else deployment
+
+    def _sync_deployments(self, name: str) -> None:
+        """Puts the name of a tree on the disk. If that fails, the tree is not believed again."""
+        try:
+            self._files.sync_directory(DEPLOYMENTS)
+        except OSError:
+            self._disbelieved.add(name)
+            raise
+
+    def _switch(self, name: str) -> None:
+        new = f"{_NEW_CURRENT}{secrets.token_hex(8)}"
+        self._files.link(new, f"{DEPLOYMENTS}/{name}")
+        self._files.rename(new, CURRENT)
+        self._files.sync_directory("")
+
+    def _discard(self, names: Iterable[str]) -> None:
+        for name in names:
+            self._files.rename(f"{DEPLOYMENTS}/{name}", f"{DEPLOYMENTS}/{_TRASH}{secrets.token_hex(8)}")
+            self._files.sync_directory(DEPLOYMENTS)
+
+    def _delete(self, path: str, kind: files.Kind) -> None:
+        if kind != "directory":
+            self._files.unlink(path)
+            return
+        for below, its_kind in reversed(list(self._walk(path))):
+            if its_kind == "directory":
+                self._files.remove_directory(below)
+            else:
+                self._files.unlink(below)
+        self._files.remove_directory(path)
+
+
+def _check(manifest: Manifest) -> None:
+    """Refuses what can never be applied, before anything is written."""
+    try:
+        paths.check_paths(instance.path for instance in manifest.instances)
+    except paths.PathError as error:
+        raise errors.Rejected(Reason.of("bad_path", str(error))) from None
+    for instance in manifest.instances:
+        data = instance.data
+        if (len(data), digests.of_bytes(data)) != (instance.size, instance.digest):
+            words = f"{instance.path}: the content is not what the manifest says (size or digest differs)"
+            raise errors.Rejected(Reason.of("content_differs", words))
+        if not int(instance.mode, 8) & _OWNER_READS:
+            words = f"{instance.path}: mode {instance.mode} does not let its owner read it"
+            raise errors.Rejected(Reason.of("bad_mode", words))
+    if digests.of_files(instance.file for instance in manifest.instances) != manifest.digest:
+        raise errors.Rejected(Reason.of("digest_differs", f"{manifest.id}: the files are not what its digest says"))
+
+
+def _deployment(name: str) -> str | None:
+    """The deployment that a name in ``deployments`` stands for."""
+    deployment, dot, number = name.partition(".")
+    is_deployment = deployment.startswith(ids.Prefix.DEPLOYMENT.value) and ids.is_id(deployment)
+    is_number = number.isascii() and number.isdecimal() and not number.startswith("0")
+    return deployment if is_deployment and (is_number or not dot) else None
+
+
+def _number(name: str) -> int:
+    return int(name.partition(".")[2] or "0")
+
+
+def _parents(path: str) -> Iterator[str]:
+    while path := path.rpartition("/")[0]:
+        yield path
+
+
+@contextlib.contextmanager
+def _held_up(doing: str) -> Generator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise errors.held_up(error, doing) from error

@@ -1,0 +1,221 @@
+"""The connection to the broker. One object is one connection at a time; when it ends, whoever owns it opens the next.
+
+paho-mqtt's own reconnecting, queueing and threading are not used: it reconnects without jitter, queues without limit
+what is published while offline, and an exception in a callback ends its thread while it still calls itself connected.
+Here each connection has a client and a thread of its own that does all reading and writing. However that thread
+ends, ``inbox.Lost`` is the last that is heard of the connection.
+"""
+
+from __future__ import annotations
+
+import logging
+import ssl
+import threading
+from typing import Any, Literal, Protocol
+
+import paho.mqtt.client as mqtt
+from paho.mqtt import enums, packettypes, properties, reasoncodes
+from shallop_protocol import desired, messages, topics
+from shallop_protocol.messages import Presence
+from shallop_protocol.topics import Kind
+
+from shallop_device import identity, inbox
+
+KEEPALIVE_S = 30
+CONNECT_TIMEOUT_S = 10.0
+CLOSE_TIMEOUT_S = 3.0
+LOOP_S = 1.0
+"""So often the keep-alive is looked at; whatever is to be read or written is so at once."""
+_MAX_PACKET_BYTES = desired.MAX_ENVELOPE_BYTES + 1024
+_REFUSED = frozenset({0x86, 0x87, 0x8A, 0x8C})
+"""MQTT 5, section 2.4: bad user name or password, not authorized, banned, bad authentication method. paho translates
+the codes of MQTT 3.1.1 into these."""
+_TAKEN_OVER = 0x8E
+"""MQTT 5, section 2.4: session taken over. MQTT 3.1.1 has no word for it."""
+
+logger = logging.getLogger(__name__)
+
+
+class Link(Protocol):
+    """What the agent needs of a connection. What comes of it arrives in the inbox."""
+
+    def open(self, connection: int) -> None:
+        """Begins to connect, with a last will that carries this number. An earlier connection was lost or closed."""
+        ...
+
+    def publish(self, kind: Kind, payload: bytes) -> int | None:
+        """Sends a message of this device with QoS 1, retained if its kind is. Its number, or None if it cannot be
+        sent now; nothing is queued then."""
+        ...
+
+    def close(self) -> None:
+        """Ends the connection in good order, without the last will; returns when it has ended."""
+        ...
+
+    def is_alive(self) -> bool:
+        """Whether the connection is still being worked on."""
+        ...
+
+
+class MqttLink:
+    """A connection by paho-mqtt, MQTT 3.1.1 or 5 as the identity says."""
+
+    def __init__(self, who: identity.Identity, incarnation: str, items: inbox.Inbox) -> None:
+        self._who = who
+        self._incarnation = incarnation
+        self._inbox = items
+        self._connection: _Connection | None = None
+
+    def open(self, connection: int) -> None:
+        """As the port says."""
+        will = presence(self._who, self._incarnation, connection, online=False)
+        self._connection = _Connection(self._who, connection, will, self._inbox)
+        self._connection.thread.start()
+
+    def publish(self, kind: Kind, payload: bytes) -> int | None:
+        """As the port says."""
+        return self._connection.publish(kind, payload) if self._connection else None
+
+    def close(self) -> None:
+        """As the port says."""
+        if self._connection:
+            self._connection.close()
+            self._connection = None
+
+    def is_alive(self) -> bool:
+        """As the port says."""
+        return self._connection is not None and self._connection.thread.is_alive()
+
+
+def presence(who: identity.Identity, incarnation: str, connection: int, *, online: bool) -> bytes:
+    """The birth message of a connection, or what ends it."""
+    return Presence(
+        device=who.wire_id,
+        status="online" if online else "offline",
+        incarnation=incarnation,
+        connection=connection,
+    ).to_bytes()
+
+
+class _Connection:
+    def __init__(self, who: identity.Identity, number: int, will: bytes, items: inbox.Inbox) -> None:
+        self._who = who
+        self._number = number
+        self._inbox = items
+        self._lost: inbox.Lost | None = None
+        self._is_up = False
+        self._client = self._make_client(will)
+        self.thread = threading.Thread(target=self._run, name=f"mqtt-{number}", daemon=True)
+
+    def publish(self, kind: Kind, payload: bytes) -> int | None:
+        if not self._is_up:
+            return None
+        topic = self._who.topics.of(self._who.wire_id, kind)
+        sent = self._client.publish(topic, payload, qos=1, retain=kind in topics.RETAINED)
+        return sent.mid if sent.rc == enums.MQTTErrorCode.MQTT_ERR_SUCCESS else None
+
+    def close(self) -> None:
+        self._client.disconnect()
+        if self.thread.is_alive():
+            self.thread.join(CLOSE_TIMEOUT_S)
+
+    def _make_client(self, will: bytes) -> mqtt.Client:
+        is_5 = self._who.protocol == "5"
+        client = mqtt.Client(
+            callback_api_version=enums.CallbackAPIVersion.VERSION2,
+            client_id=self._who.wire_id,
+            clean_session=None if is_5 else True,
+            protocol=enums.MQTTProtocolVersion.MQTTv5 if is_5 else enums.MQTTProtocolVersion.MQTTv311,
+            reconnect_on_failure=False,
+        )
+        client.connect_timeout = CONNECT_TIMEOUT_S
+        client.username_pw_set(self._who.username, self._who.password)
+        client.will_set(self._who.topics.of(self._who.wire_id, Kind.PRESENCE), will, qos=1, retain=True)
+        if self._who.broker.tls:
+            client.tls_set_context(ssl.create_default_context(cadata=self._who.ca))  # pyright: ignore[reportUnknownMemberType]
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_message = self._on_message
+        client.on_publish = self._on_publish
+        client.on_subscribe = self._on_subscribe
+        client.on_socket_register_write = _leave_it_to_the_thread
+        return client
+
+    def _run(self) -> None:
+        broker = self._who.broker
+        try:
+            if self._who.protocol == "5":
+                limits: Any = properties.Properties(packettypes.PacketTypes.CONNECT)
+                limits.MaximumPacketSize = _MAX_PACKET_BYTES
+                self._client.connect(broker.host, broker.port, KEEPALIVE_S, clean_start=True, properties=limits)
+            else:
+                self._client.connect(broker.host, broker.port, KEEPALIVE_S)
+            while self._client.loop(LOOP_S) == enums.MQTTErrorCode.MQTT_ERR_SUCCESS:
+                pass
+        except OSError as error:
+            self._lost = inbox.Lost(self._number, f"{self._who.mqtt_url}: {error}")
+        except Exception as error:  # whatever it is, the connection is over, and the next one may fare better
+            logger.exception("the MQTT connection broke on a defect")
+            self._lost = inbox.Lost(self._number, f"{type(error).__name__} in the MQTT client")
+        finally:
+            self._is_up = False
+            self._let_go()
+            self._inbox.put(self._lost or inbox.Lost(self._number, "the connection ended"))
+
+    def _let_go(self) -> None:
+        """Undoes the circle of references, so that the client closes its sockets now and not at some collection."""
+        for callback in ("on_connect", "on_disconnect", "on_message", "on_publish", "on_subscribe"):
+            setattr(self._client, callback, None)
+
+    def _on_connect(
+        self, client: mqtt.Client, _data: Any, _flags: Any, reason: reasoncodes.ReasonCode, _properties: Any
+    ) -> None:
+        if reason.is_failure:
+            self._end(inbox.Lost(self._number, f"the broker refused the connection: {reason}", _trouble(reason)))
+            return
+        wanted = (self._who.topics.of(self._who.wire_id, Kind.DESIRED), self._who.topics.hello)
+        client.subscribe([(topic, 1) for topic in wanted])
+        self._is_up = True
+        self._inbox.put(inbox.Connected(self._number))
+
+    def _on_disconnect(
+        self, _client: mqtt.Client, _data: Any, _flags: Any, reason: reasoncodes.ReasonCode, _properties: Any
+    ) -> None:
+        self._is_up = False
+        if self._lost is None:
+            self._lost = inbox.Lost(self._number, f"the connection ended: {reason}", _trouble(reason))
+
+    def _on_message(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
+        is_hello = message.topic == self._who.topics.hello
+        limit = messages.MAX_SMALL_BYTES if is_hello else desired.MAX_ENVELOPE_BYTES
+        payload = bytes(message.payload[: limit + 1])
+        if not self._inbox.offer(inbox.Greeted(payload) if is_hello else inbox.Ordered(payload)):
+            self._end(inbox.Lost(self._number, "messages came faster than they could be handled"))
+
+    def _on_publish(
+        self, _client: mqtt.Client, _data: Any, number: int, reason: reasoncodes.ReasonCode, _properties: Any
+    ) -> None:
+        refusal = str(reason) if reason.is_failure else None
+        self._inbox.put(inbox.Acknowledged(self._number, number, refusal))
+
+    def _on_subscribe(
+        self, _client: mqtt.Client, _data: Any, _number: int, reasons: list[reasoncodes.ReasonCode], _properties: Any
+    ) -> None:
+        if any(reason.is_failure for reason in reasons):
+            logger.error("the broker refused a subscription: %s", ", ".join(str(reason) for reason in reasons))
+
+    def _end(self, lost: inbox.Lost) -> None:
+        self._is_up = False
+        self._lost = lost
+        self._client.disconnect()
+
+
+def _trouble(reason: reasoncodes.ReasonCode) -> Literal["network", "refused", "taken_over"]:
+    if reason.value == _TAKEN_OVER:
+        return "taken_over"
+    return "refused" if reason.value in _REFUSED else "network"
+
+
+def _leave_it_to_the_thread(_client: mqtt.Client, _data: Any, _socket: Any) -> None:
+    """With this set, ``publish`` from the agent's thread only wakes the connection's thread and writes nothing itself:
+    two threads that write to one socket could mix their packets."""

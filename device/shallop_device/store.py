@@ -1,0 +1,408 @@
+"""What the agent must not forget: one SQLite database. One method is one transaction, durable when it returns.
+
+The connection is bound to the thread that made it, and is the only one that writes (``synchronous=FULL``, WAL). A
+read-only connection may look on meanwhile.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+import hashlib
+import os
+import secrets
+import sqlite3
+import uuid
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any
+
+import sqlite_utils
+from shallop_protocol import desired, device, messages
+from shallop_protocol import errors as protocol_errors
+from shallop_protocol.messages import Event, Reason, Refusal, Report
+from shallop_protocol.statuses import Activity, Error
+
+from shallop_device import errors, identity
+
+FILE = "state.db"
+KEPT_EVENTS = 100
+
+_migrations = sqlite_utils.Migrations("shallop_device")
+_ONE: dict[str, Any] = {"id": 1}
+
+
+@_migrations(name="m001_first")
+def _first(db: sqlite_utils.Database) -> None:  # pyright: ignore[reportUnusedFunction]
+    for name, columns in {
+        "device": {"id": int, "incarnation": str, "connection": int},
+        "enrolment": {"id": int, "server": str, "root": str, "token_digest": str, "secret": str, "answer": str},
+        "accepted": {"id": int, "envelope": bytes, "envelope_digest": str, "payload": bytes},
+        "refused": {"id": int, "body": str},
+        "report": {"id": int, "seq": int, "body": bytes, "sent": int},
+        "guard": {"id": int, "applying": int, "message_digest": str, "deaths": int},
+        "event": {"id": int, "body": bytes},
+    }.items():
+        db.table(name).create(columns, pk="id", strict=True)
+    db.table("holding").create(
+        {
+            "position": int,
+            "id": str,
+            "digest": str,
+            "activity": str,
+            "error": str,
+            "attempts": int,
+            "reason_code": str,
+            "reason_message": str,
+            "since": str,
+        },
+        pk="position",
+        not_null=("id", "digest", "activity", "error", "attempts", "since"),
+        strict=True,
+    )
+    db.table("device").insert({**_ONE, "incarnation": str(uuid.uuid4()), "connection": 0})
+    db.table("guard").insert({**_ONE, "applying": 0, "message_digest": None, "deaths": 0})
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Outgoing:
+    """The newest report, as it goes out, and whether the broker has acknowledged it."""
+
+    seq: int
+    body: bytes
+    sent: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Enrolling:
+    """An enrolment: begun, and finished when ``answer`` is there. The secret becomes the MQTT password."""
+
+    server: str
+    root: str
+    token_digest: str
+    secret: str
+    answer: str | None = None
+
+
+class Store:
+    """The database of one device.
+
+    The methods that write raise errors.HeldUp when the database cannot be written; nothing changed then.
+    """
+
+    def __init__(self, db: sqlite_utils.Database) -> None:
+        self._db = db
+        self._begun: str | None = None
+        self._memory = self._read_memory()
+        self._report = self._read_report()
+
+    @classmethod
+    def open(cls, directory: Path) -> Store:
+        """The store in a state directory, made there if there is none.
+
+        Raises:
+            errors.AgentError: it cannot be opened, or is not a database.
+        """
+        try:
+            return cls(connect(directory))
+        except (OSError, sqlite3.Error, protocol_errors.ProtocolError) as error:
+            raise errors.AgentError(f"cannot open {directory / FILE}: {error}") from error
+
+    @classmethod
+    def open_to_read(cls, directory: Path) -> Store:
+        """The store in a state directory, to look at only. An agent may be writing to it.
+
+        Raises:
+            errors.AgentError: there is none, or it cannot be read.
+        """
+        path = directory / FILE
+        if not path.exists():
+            raise errors.AgentError(f"there is no {path}: enrol this device first (shallopd enroll --help)")
+        try:
+            return cls(sqlite_utils.Database(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)))
+        except (sqlite3.Error, protocol_errors.ProtocolError) as error:
+            raise errors.AgentError(f"cannot read {path}: {error}") from error
+
+    def close(self) -> None:
+        """Lets go of the database; what was not committed is not there."""
+        self._db.close()
+
+    @property
+    def incarnation(self) -> str:
+        """Names this database; made with it."""
+        return str(self._row("device")["incarnation"])
+
+    @property
+    def memory(self) -> device.Memory:
+        """What was last remembered."""
+        return self._memory
+
+    @property
+    def report(self) -> Outgoing | None:
+        """The newest report; None before the first."""
+        return self._report
+
+    @property
+    def enrolling(self) -> Enrolling | None:
+        """The enrolment, begun or finished."""
+        row = self._find("enrolment")
+        return None if row is None else Enrolling(**{key: value for key, value in row.items() if key != "id"})
+
+    @property
+    def identity(self) -> identity.Identity | None:
+        """Who this device is; None until an enrolment was finished.
+
+        Raises:
+            errors.AgentError: what is stored cannot be used by this software.
+        """
+        enrolling = self.enrolling
+        if enrolling is None or enrolling.answer is None:
+            return None
+        return identity.of(enrolling.answer.encode(), enrolling.server, Path(enrolling.root), enrolling.secret)
+
+    def begin_enrolment(self, server: str, root: Path, token: str) -> Enrolling:
+        """Makes the secret of a new enrolment durable before it is sent. The same server and token get the same
+        secret as before, so that a call whose answer was lost can be repeated."""
+        digest = hashlib.sha256(token.encode()).hexdigest()
+        known = self.enrolling
+        if known and (known.server, known.token_digest) == (server, digest):
+            enrolling = dataclasses.replace(known, root=str(root))
+        else:
+            enrolling = Enrolling(server, str(root), digest, secrets.token_urlsafe(32))
+        with self._transaction():
+            self._db.table("enrolment").upsert({**_ONE, **dataclasses.asdict(enrolling)}, pk="id")
+        return enrolling
+
+    def finish_enrolment(self, answer: bytes) -> None:
+        """Keeps the cloud's answer, which the caller has found to be usable."""
+        with self._transaction():
+            self._change("enrolment", {"answer": answer.decode()})
+
+    def next_connection(self) -> int:
+        """The number of the next connection to the broker; higher than any before."""
+        with self._transaction():
+            number = int(self._row("device")["connection"]) + 1
+            self._change("device", {"connection": number})
+        return number
+
+    @property
+    def accepted_digest(self) -> str | None:
+        """The SHA-256 of the envelope that holds the order in force."""
+        row = self._find("accepted", columns="envelope_digest")
+        return None if row is None else str(row["envelope_digest"])
+
+    @property
+    def died_applying(self) -> bool:
+        """Whether an attempt to apply was begun and its outcome never remembered: the agent, or its power, died of it
+        or during it."""
+        return bool(self._row("guard")["applying"])
+
+    def begin_message(self, digest: str) -> int:
+        """Notes that a message is about to be looked at, until ``remember`` says that it was judged.
+
+        Returns:
+            How often the agent died of this message so far.
+        """
+        guard = self._row("guard")
+        if digest != self._begun:
+            died = int(guard["deaths"]) + 1 if guard["message_digest"] == digest else 0
+            guard.update(message_digest=digest, deaths=died)
+            with self._transaction():
+                self._change("guard", guard)
+            self._begun = digest
+        return int(guard["deaths"])
+
+    def remember(
+        self,
+        memory: device.Memory,
+        compose: Callable[[int], Report],
+        *,
+        envelope: bytes | None = None,
+        applying: bool = False,
+        judged: bool = False,
+    ) -> None:
+        """Makes a memory and the report that tells of it durable, both or neither. What did not change is not written;
+        a report that says nothing new stays the one it is.
+
+        Args:
+            compose: makes the report from its sequence number.
+            envelope: the signed bytes that brought a new order.
+            applying: an attempt to apply begins now.
+            judged: the message that was begun did the agent no harm.
+        """
+        report = compose(self._report.seq + 1 if self._report else 1)
+        is_news = self._report is None or _facts(report) != _facts(_parse(self._report.body))
+        was = self._row("guard")
+        guard = {**was, "applying": int(applying), **({"message_digest": None, "deaths": 0} if judged else {})}
+        if memory == self._memory and not is_news and guard == was:
+            return
+        outgoing = Outgoing(report.seq, report.to_bytes(), sent=False) if is_news else self._report
+        with self._transaction():
+            self._write_memory(memory, envelope)
+            self._change("guard", guard)
+            if is_news and outgoing:
+                self._db.table("report").upsert({**_ONE, **dataclasses.asdict(outgoing)}, pk="id")
+        self._memory = memory
+        self._report = outgoing
+        if judged:
+            self._begun = None
+
+    def mark_sent(self, seq: int) -> None:
+        """Notes that the broker acknowledged a report; if there is a newer one by now, that is still to be sent."""
+        if self._report and self._report.seq == seq and not self._report.sent:
+            with self._transaction():
+                self._change("report", {"sent": 1})
+            self._report = dataclasses.replace(self._report, sent=True)
+
+    def add_event(self, event: Event) -> None:
+        """Queues an event; beyond a hundred, the oldest is dropped."""
+        with self._transaction():
+            self._db.table("event").insert({"body": event.to_bytes()})
+            self._db.conn.execute(
+                "delete from event where id not in (select id from event order by id desc limit ?)", [KEPT_EVENTS]
+            )
+
+    def first_event(self) -> tuple[int, bytes] | None:
+        """The oldest event that was not sent, and its number."""
+        row = next(iter(self._rows("select id, body from event order by id limit 1")), None)
+        return None if row is None else (int(row["id"]), bytes(row["body"]))
+
+    def drop_event(self, number: int) -> None:
+        """Forgets an event that was sent."""
+        with self._transaction():
+            self._db.conn.execute("delete from event where id = ?", [number])
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Generator[None]:
+        try:
+            self._db.conn.execute("begin immediate")
+            try:
+                yield
+                self._commit()
+            except BaseException:
+                self._db.rollback()
+                raise
+        except sqlite3.Error as error:
+            reason = Reason.of("state_database", f"cannot write the state database: {error}")
+            raise errors.HeldUp(reason) from error
+
+    def _commit(self) -> None:
+        self._db.commit()
+
+    def _find(self, table: str, columns: str = "*") -> dict[str, Any] | None:
+        return next(iter(self._rows(f"select {columns} from {table}")), None)  # noqa: S608  names from this file
+
+    def _rows(self, sql: str) -> list[dict[str, Any]]:
+        return list(self._db.query(sql))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+
+    def _change(self, table: str, values: dict[str, Any]) -> None:
+        self._db.table(table).update(1, values)  # pyright: ignore[reportUnknownMemberType]
+
+    def _row(self, table: str) -> dict[str, Any]:
+        row = self._find(table)
+        assert row is not None
+        return row
+
+    def _read_report(self) -> Outgoing | None:
+        row = self._find("report")
+        return None if row is None else Outgoing(int(row["seq"]), bytes(row["body"]), bool(row["sent"]))
+
+    def _read_memory(self) -> device.Memory:
+        accepted = self._find("accepted", columns="payload")
+        order = None
+        if accepted is not None:
+            order = messages.parse(desired.Desired, bytes(accepted["payload"]), desired.MAX_PAYLOAD_BYTES)
+        refused = self._find("refused")
+        return device.Memory(
+            order=order,
+            holdings=tuple(_holding(row) for row in self._rows("select * from holding order by position")),
+            refused=None if refused is None else Refusal.model_validate_json(refused["body"]),
+        )
+
+    def _write_memory(self, memory: device.Memory, envelope: bytes | None) -> None:
+        if envelope is not None and memory.order is not None:
+            digest = hashlib.sha256(envelope).hexdigest()
+            payload = memory.order.to_bytes()
+            row = {**_ONE, "envelope": envelope, "envelope_digest": digest, "payload": payload}
+            self._db.table("accepted").upsert(row, pk="id")
+        if memory.holdings != self._memory.holdings:
+            self._db.conn.execute("delete from holding")
+            self._db.table("holding").insert_all(
+                {"position": position, **_row_of(holding)} for position, holding in enumerate(memory.holdings)
+            )
+        if memory.refused != self._memory.refused:
+            self._db.conn.execute("delete from refused")
+            if memory.refused is not None:
+                self._db.table("refused").insert({**_ONE, "body": memory.refused.model_dump_json()})
+
+
+def connect(directory: Path) -> sqlite_utils.Database:
+    """The database in a state directory, made if it is not there, and brought up to date.
+
+    Raises:
+        OSError, sqlite3.Error: that did not succeed.
+    """
+    path = directory / FILE
+    _make_file(path)
+    db = sqlite_utils.Database(sqlite3.connect(path))
+    db.enable_wal()
+    db.conn.execute("pragma synchronous = full")
+    db.conn.execute("pragma busy_timeout = 5000")
+    _migrations.apply(db)
+    return db
+
+
+def _parse(body: bytes) -> Report:
+    return messages.parse(Report, body, messages.MAX_REPORT_BYTES)
+
+
+_UNTOLD = {"seq": 1, "at": datetime.datetime.min.replace(tzinfo=datetime.timezone.utc), "clock_synced": False}
+
+
+def _facts(report: Report) -> Report:
+    """A report without what differs each time it is composed."""
+    return report.model_copy(update=_UNTOLD)
+
+
+def _row_of(holding: device.Holding) -> dict[str, Any]:
+    return {
+        "id": holding.id,
+        "digest": holding.digest,
+        "activity": holding.activity.value,
+        "error": holding.error.value,
+        "attempts": holding.attempts,
+        "reason_code": holding.reason.code if holding.reason else None,
+        "reason_message": holding.reason.message if holding.reason else None,
+        "since": holding.since.isoformat(),
+    }
+
+
+def _holding(row: dict[str, Any]) -> device.Holding:
+    return device.Holding(
+        id=row["id"],
+        digest=row["digest"],
+        activity=Activity(row["activity"]),
+        error=Error(row["error"]),
+        attempts=row["attempts"],
+        reason=Reason(code=row["reason_code"], message=row["reason_message"]) if row["reason_code"] else None,
+        since=datetime.datetime.fromisoformat(row["since"]),
+    )
+
+
+def _make_file(path: Path) -> None:
+    """Makes directory (0700) and file (0600) if they are missing, and their names durable."""
+    if not path.parent.exists():
+        path.parent.mkdir(mode=0o700, parents=True)
+        _sync(path.parent.parent)
+    if not path.exists():
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        _sync(path.parent)
+
+
+def _sync(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
