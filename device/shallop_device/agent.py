@@ -106,7 +106,9 @@ class Agent:
             case inbox.Acknowledged(connection) if connection == self._connection:
                 self._settle(item)
             case inbox.Ordered(payload):
+                said = self._store.report
                 self._worker.take(payload)
+                self._say_again |= self._store.report is said
             case inbox.Greeted(payload):
                 self._plan_answer(payload)
             case _:
@@ -117,15 +119,16 @@ class Agent:
         now = self._clock.monotonic()
         if now >= self._beat_at:
             self._beat_at = now + self._heartbeat
-            self._say_again = True
             self._worker.check()
-        self._worker.work()
+            self._worker.repeat()
+            self._say_online()
+        self._worker.work(until_news=True)
         now = self._clock.monotonic()
         if self._open_at is not None and now >= self._open_at:
             self._open()
         if self._hello_at is not None and now >= self._hello_at:
             self._hello_at = None
-            self._say_again = True
+            self._worker.repeat()
         self._publish(now)
         due = (self._beat_at, self._worker.wake_at, self._open_at, self._hello_at, self._publish_at())
         return max(0.0, min(moment for moment in due if moment is not None) - self._clock.monotonic())
@@ -146,7 +149,13 @@ class Agent:
         self._quiet_until = 0.0
         self._online_since = self._clock.monotonic()
         self._say_again = True
-        self._link.publish(Kind.PRESENCE, link.presence(self._who, self._store.incarnation, connection, online=True))
+        self._say_online()
+
+    def _say_online(self) -> None:
+        """Again with every heartbeat: an old connection's will may have come late and stand on the broker."""
+        if self._is_online and self._connection is not None:
+            birth = link.presence(self._who, self._store.incarnation, self._connection, online=True)
+            self._link.publish(Kind.PRESENCE, birth)
 
     def _lose(self, lost: inbox.Lost) -> None:
         if self._is_online and self._clock.monotonic() - self._online_since >= SETTLED_S:

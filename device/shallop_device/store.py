@@ -94,6 +94,10 @@ class Store:
     def __init__(self, db: sqlite_utils.Database) -> None:
         self._db = db
         self._begun: str | None = None
+        self._incarnation = str(self._row("device")["incarnation"])
+        self._guard: dict[str, Any] = self._row("guard")
+        accepted = self._find("accepted", columns="envelope_digest")
+        self._accepted_digest = None if accepted is None else str(accepted["envelope_digest"])
         self._memory = self._read_memory()
         self._report = self._read_report()
 
@@ -131,7 +135,7 @@ class Store:
     @property
     def incarnation(self) -> str:
         """Names this database; made with it."""
-        return str(self._row("device")["incarnation"])
+        return self._incarnation
 
     @property
     def memory(self) -> device.Memory:
@@ -189,14 +193,13 @@ class Store:
     @property
     def accepted_digest(self) -> str | None:
         """The SHA-256 of the envelope that holds the order in force."""
-        row = self._find("accepted", columns="envelope_digest")
-        return None if row is None else str(row["envelope_digest"])
+        return self._accepted_digest
 
     @property
     def died_applying(self) -> bool:
         """Whether an attempt to apply was begun and its outcome never remembered: the agent, or its power, died of it
         or during it."""
-        return bool(self._row("guard")["applying"])
+        return bool(self._guard["applying"])
 
     def begin_message(self, digest: str) -> int:
         """Notes that a message is about to be looked at, until ``remember`` says that it was judged.
@@ -204,14 +207,14 @@ class Store:
         Returns:
             How often the agent died of this message so far.
         """
-        guard = self._row("guard")
         if digest != self._begun:
-            died = int(guard["deaths"]) + 1 if guard["message_digest"] == digest else 0
-            guard.update(message_digest=digest, deaths=died)
+            died = int(self._guard["deaths"]) + 1 if self._guard["message_digest"] == digest else 0
+            guard: dict[str, Any] = {**self._guard, "message_digest": digest, "deaths": died}
             with self._transaction():
                 self._change("guard", guard)
+            self._guard = guard
             self._begun = digest
-        return int(guard["deaths"])
+        return int(self._guard["deaths"])
 
     def remember(
         self,
@@ -221,6 +224,7 @@ class Store:
         envelope: bytes | None = None,
         applying: bool = False,
         judged: bool = False,
+        again: bool = False,
     ) -> None:
         """Makes a memory and the report that tells of it durable, both or neither. What did not change is not written;
         a report that says nothing new stays the one it is.
@@ -230,12 +234,14 @@ class Store:
             envelope: the signed bytes that brought a new order.
             applying: an attempt to apply begins now.
             judged: the message that was begun did the agent no harm.
+            again: the report is news though it says nothing new.
         """
         report = compose(self._report.seq + 1 if self._report else 1)
-        is_news = self._report is None or _facts(report) != _facts(_parse(self._report.body))
-        was = self._row("guard")
-        guard = {**was, "applying": int(applying), **({"message_digest": None, "deaths": 0} if judged else {})}
-        if memory == self._memory and not is_news and guard == was:
+        is_news = again or self._report is None or _facts(report) != _facts(_parse(self._report.body))
+        guard: dict[str, Any] = {**self._guard, "applying": int(applying)}
+        if judged:
+            guard.update(message_digest=None, deaths=0)
+        if memory == self._memory and not is_news and guard == self._guard:
             return
         outgoing = Outgoing(report.seq, report.to_bytes(), sent=False) if is_news else self._report
         with self._transaction():
@@ -245,6 +251,9 @@ class Store:
                 self._db.table("report").upsert({**_ONE, **dataclasses.asdict(outgoing)}, pk="id")
         self._memory = memory
         self._report = outgoing
+        self._guard = guard
+        if envelope is not None:
+            self._accepted_digest = hashlib.sha256(envelope).hexdigest()
         if judged:
             self._begun = None
 

@@ -42,7 +42,7 @@ class _Stuck:
 class Worker:
     """One device at work.
 
-    ``work`` and ``take`` raise nothing but what is a defect of the agent itself.
+    What goes wrong in ``take`` and ``work`` is remembered, logged and reported, a defect of the agent included.
     """
 
     def __init__(
@@ -97,6 +97,7 @@ class Worker:
 
     def check(self) -> None:
         """Reads the trees back from the disk; what is found damaged is healed by ``work``."""
+        known = self._disk.damaged
         try:
             self._disk = self._applier.observe(
                 {holding.id: holding.digest for holding in self._memory.holdings if not holding.is_leaving}
@@ -104,7 +105,7 @@ class Worker:
         except errors.HeldUp as error:
             self._log_held_up(error, None)
             return
-        for deployment in sorted(self._disk.damaged):
+        for deployment in sorted(self._disk.damaged - known):
             logger.warning("the files of %s are not what was written", deployment)
             self.tell("files_changed", f"the files of {deployment} are not what was written", deployment)
 
@@ -141,13 +142,23 @@ class Worker:
             epoch, generation = received.memory.position
             logger.info("accepted order %d/%d", epoch, generation)
 
-    def work(self) -> None:
-        """Does all that can be done now."""
+    def work(self, *, until_news: bool = False) -> None:
+        """Does all that can be done now, or only up to the next thing that the cloud should hear of."""
+        told = self._store.report
         for _ in range(MAX_STEPS):
             if not self._one_step():
                 self._is_tired = False
                 return
+            if until_news and self._store.report is not told:
+                break
         self._is_tired = True
+
+    def repeat(self) -> None:
+        """Tells the cloud all of it again, under a new number, so that it knows when this was true."""
+        try:
+            self._remember(self._memory, again=True)
+        except errors.HeldUp as error:
+            self._log_held_up(error, None)
 
     def tell(self, code: str, words: str, deployment: str | None = None) -> None:
         """Queues an event for the cloud."""
@@ -202,6 +213,10 @@ class Worker:
             self._do(step)
         except errors.HeldUp as error:
             self._hold(subject, error)
+        except Exception as error:  # a defect of ours must not keep the device from hearing a better order
+            logger.exception("a step brought out a defect of the agent")
+            words = f"the agent failed: {type(error).__name__}; report this as a defect of shallopd"
+            self._hold(subject, errors.HeldUp(Reason.of("internal_error", words)))
         return True
 
     def _do(self, step: device.Step) -> None:
@@ -311,6 +326,7 @@ class Worker:
         envelope: bytes | None = None,
         applying: bool = False,
         judged: bool = False,
+        again: bool = False,
     ) -> None:
         def compose(seq: int) -> messages.Report:
             return device.report(
@@ -325,7 +341,7 @@ class Worker:
                 next_attempts={**{tree: wait.at for tree, wait in self._stuck.items()}, **self._next_attempts},
             )
 
-        self._store.remember(memory, compose, envelope=envelope, applying=applying, judged=judged)
+        self._store.remember(memory, compose, envelope=envelope, applying=applying, judged=judged, again=again)
         self._memory = memory
 
     def _log_held_up(self, error: errors.HeldUp, subject: str | None) -> None:

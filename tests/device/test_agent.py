@@ -94,7 +94,21 @@ def test_one_report_is_in_flight_and_the_newest_follows(bench, shore):
     bench.agent.handle(bench.link.acknowledge())
     bench.answer()
 
-    assert [report.generation for report in bench.reports()] == [0, 2]
+    generations = [report.generation for report in bench.reports()]
+    assert (generations[0], generations[-1], 1 in generations) == (0, 2, False)
+
+
+def test_each_outcome_is_told_where_the_line_lets_it(bench, shore):
+    """A replaced deployment is seen removing before it is seen archived."""
+    bench.connect()
+    first, second = (shore.manifest({"f": text}) for text in ("1", "2"))
+    for order in (shore.order(first), shore.order(second, fallback=first.id), shore.order(second)):
+        bench.agent.handle(inbox.Ordered(shore.seal(order)))
+        bench.answer()
+
+    told = [(entry.id, entry.activity.value) for report in bench.reports() for entry in report.deployments]
+    path = [activity for key, activity in told if key == first.id]
+    assert list(dict.fromkeys(path)) == ["deployed", "removing", "archived"]
 
 
 def test_an_unacknowledged_report_is_sent_again(bench):

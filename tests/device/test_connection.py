@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import socket
 import subprocess
@@ -210,6 +211,7 @@ def test_a_defect_in_the_client_is_told(line, monkeypatch):
 
 def test_many_connections_leave_nothing_open(line, broker):
     broker.stop()
+    gc.collect()
     before = threading.active_count(), len(list(Path("/proc/self/fd").iterdir()))
 
     for _ in range(50):

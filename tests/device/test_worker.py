@@ -347,6 +347,27 @@ def test_a_defect_that_a_message_brings_out_is_refused_and_logged(at_rest, shore
     assert at_rest.visible() == {"f": "2"}
 
 
+def test_a_defect_in_a_step_is_reported_and_a_better_order_still_heard(at_rest, shore, monkeypatch, caplog):
+    bad, good = shore.manifest({"f": "bad"}), shore.manifest({"f": "good"})
+    apply = at_rest.worker._applier.apply
+
+    def broken(manifest: desired.Manifest) -> None:
+        if manifest.id == bad.id:
+            raise ZeroDivisionError
+        apply(manifest)
+
+    monkeypatch.setattr(at_rest.worker._applier, "apply", broken)
+    at_rest.take(shore.order(bad))
+    at_rest.worker.work()
+
+    assert at_rest.report.deployments[-1].reason.code == "internal_error"
+    assert at_rest.visible() == {"f": "1"}
+    assert any(record.exc_info for record in caplog.records)
+    at_rest.take(shore.order(good))
+    at_rest.settle()
+    assert at_rest.visible() == {"f": "good"}
+
+
 def test_a_message_that_kills_the_agent_is_quarantined(at_rest, shore, monkeypatch):
     def deadly(*_: object) -> None:
         raise testing.PowerCut

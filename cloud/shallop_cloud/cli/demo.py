@@ -64,6 +64,7 @@ def _end(fleet: bench_demo.Fleet, screen: bench_demo.Screen, began: float, keep:
     for robot in fleet.robots.values():
         for path in robot.files():
             screen.say(f"  {robot.root / 'current' / path}")
+    screen.say("Beside them are each agent's log and the cloud's data; delete the directory when you have seen enough.")
     if keep:
         screen.say("\nIt keeps running. From another terminal:")
         screen.say(f"  export SHALLOP_URL={fleet.running.url}")
