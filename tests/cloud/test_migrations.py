@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import alembic.autogenerate
+import alembic.config
 import alembic.migration
+import alembic.script
 import pytest
 import sqlalchemy as sa
 from shallop_cloud import errors
 from shallop_cloud.store import tables
-from shallop_cloud.store.database import Database
+from shallop_cloud.store.database import MIGRATIONS, Database, newest_revision
 
 
 def test_migrations_build_the_tables(tmp_path: Path) -> None:
@@ -25,6 +27,13 @@ def test_migrations_build_the_tables(tmp_path: Path) -> None:
         tables.metadata.create_all(connection)
         assert built == _checks(sa.inspect(connection))
     fresh.dispose()
+
+
+def test_the_newest_file_is_the_head() -> None:
+    config = alembic.config.Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    script = alembic.script.ScriptDirectory.from_config(config)
+    assert [newest_revision()] == script.get_heads()
 
 
 def _checks(inspector: sa.Inspector) -> dict[str, list[tuple[str | None, str]]]:

@@ -8,9 +8,6 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
-import alembic.command
-import alembic.config
-import alembic.util
 import sqlalchemy as sa
 import sqlalchemy.event
 import sqlalchemy.exc
@@ -62,25 +59,47 @@ class Database:
         Raises:
             errors.StartupError: the database was written by a newer shallop, or cannot be read.
         """
-        config = alembic.config.Config()
-        config.set_main_option("script_location", str(MIGRATIONS))
         try:
             with self.engine.begin() as connection:
-                config.attributes["connection"] = connection
-                alembic.command.upgrade(config, "head")
-        except alembic.util.CommandError as error:
-            raise errors.StartupError(
-                f"the database {self.engine.url} has a revision that this shallop does not know ({error})",
-                "use the shallop that wrote it, or a newer one",
-            ) from error
+                if self._revision(connection) != newest_revision():
+                    _upgrade(connection)
         except sqlalchemy.exc.DBAPIError as error:
             raise errors.StartupError(
                 f"cannot open the database {self.engine.url}: {error.orig}", "check the path, its owner and its disk"
             ) from error
 
+    def _revision(self, connection: sa.Connection) -> str | None:
+        """What the database says that it is."""
+        if not sa.inspect(connection).has_table("alembic_version"):
+            return None
+        return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+
     def close(self) -> None:
         """Closes all connections."""
         self.engine.dispose()
+
+
+def newest_revision() -> str:
+    """The revision that this shallop's migrations lead to; their files begin with its number."""
+    return max(path.name.partition("_")[0] for path in (MIGRATIONS / "versions").glob("[0-9]*.py"))
+
+
+def _upgrade(connection: sa.Connection) -> None:
+    """Runs the migrations. Alembic is loaded here, so that an ordinary start does without it."""
+    import alembic.command
+    import alembic.config
+    import alembic.util
+
+    config = alembic.config.Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["connection"] = connection
+    try:
+        alembic.command.upgrade(config, "head")
+    except alembic.util.CommandError as error:
+        raise errors.StartupError(
+            f"the database has a revision that this shallop does not know ({error})",
+            "use the shallop that wrote it, or a newer one",
+        ) from error
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
