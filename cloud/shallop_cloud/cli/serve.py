@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
+import shlex
 import signal
 import sys
 import threading
@@ -68,6 +70,7 @@ def serve(
     except TopicError as error:
         raise click.UsageError(str(error)) from None
     _log_to_stderr(log_level)
+    os.umask(0o077)  # what the server writes is for its own user
     try:
         settings = server.Settings(
             data=data,
@@ -84,7 +87,7 @@ def serve(
             click.echo(f"shallop serves at {running.url}, with the broker at {running.broker}")
             click.echo("To use it from another terminal:")
             click.echo(f"  export SHALLOP_URL={running.url}")
-            click.echo(f"  export SHALLOP_TOKEN=$(cat {running.token_file})")
+            click.echo(f"  export SHALLOP_TOKEN=$(cat {shlex.quote(str(running.token_file.absolute()))})")
             sys.stdout.flush()
             while not stop.wait(0.5):
                 if running.failed.is_set():
