@@ -8,6 +8,7 @@ import datetime
 import fcntl
 import os
 import secrets
+import socket
 import threading
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -191,21 +192,22 @@ def _http(app: fastapi.FastAPI, host: str, port: int) -> Generator[str]:
     """Serves the API in a thread; the value is its URL."""
     config = uvicorn.Config(app, host, port, log_config=None, access_log=False, timeout_graceful_shutdown=5)
     server = uvicorn.Server(config)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        socket = config.bind_socket()
-    except SystemExit:
-        words = f"cannot listen on {host}:{port}: it is in use, or not an address of this machine"
+        listener = socket.create_server((host, port), family=family, backlog=2_048)
+    except OSError as error:
+        words = f"cannot listen on {host}:{port}: {error.strerror}"
         raise errors.StartupError(words, "name another with --listen") from None
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [socket]}, name="api", daemon=True)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="api", daemon=True)
     shown = f"[{host}]" if ":" in host else host
-    address = f"http://{shown}:{socket.getsockname()[1]}"
+    address = f"http://{shown}:{listener.getsockname()[1]}"
     thread.start()
     try:
         yield address
     finally:
         server.should_exit = True
         thread.join(timeout=10)
-        socket.close()
+        listener.close()
 
 
 @contextlib.contextmanager

@@ -19,6 +19,12 @@ _PLUGINS = broker_plugins.__name__
 _LIMITS = broker_plugins.Limits.Config()
 
 
+def bind_to(address: tuple[str, int]) -> str:
+    """Host and port as ``BrokerSettings.bind`` has them; an IPv6 host in brackets."""
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 class BrokerSettingsError(ValueError):
     """A setting that the broker cannot start with. The message says where, what, and what to do."""
 

@@ -12,7 +12,6 @@ from shallop_protocol.topics import Topics
 from shallop_cloud import errors
 from shallop_cloud.bench import broker_run, broker_settings
 from shallop_cloud.bench.broker import BrokerStartError
-from shallop_cloud.cli import addresses
 
 
 @contextlib.contextmanager
@@ -26,7 +25,7 @@ def broker(
     """
     try:
         settings = broker_settings.load_settings(config or broker_settings.BUNDLED)
-        bind = addresses.join(listen) if listen else settings.bind
+        bind = broker_settings.bind_to(listen) if listen else settings.bind
         settings = dataclasses.replace(settings, bind=bind, password_file=passwords, topic_root=topics.root)
         running = broker_run.BrokerThread(settings)
         running.start()

@@ -20,9 +20,3 @@ class Address(click.ParamType[tuple[str, int]]):
         if not colon or not host or not port.isascii() or not port.isdecimal() or int(port) > 65_535:
             self.fail(f"{value!r} is not HOST:PORT, such as 127.0.0.1:8080", param, ctx)
         return host.strip("[]"), int(port)
-
-
-def join(address: tuple[str, int]) -> str:
-    """The text that ``Address`` reads."""
-    host, port = address
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -41,7 +41,7 @@ def broker(config: Path | None, listen: tuple[str, int] | None, passwords: Path 
     try:
         settings = broker_settings.load_settings(config or broker_settings.BUNDLED)
         if listen:
-            settings = dataclasses.replace(settings, bind=addresses.join(listen))
+            settings = dataclasses.replace(settings, bind=broker_settings.bind_to(listen))
         if passwords:
             settings = dataclasses.replace(settings, password_file=passwords)
         asyncio.run(broker_run.serve(settings))
