@@ -104,6 +104,8 @@ class World:
         address = f"mqtt://127.0.0.1:{self.broker_port}"
         listen = self.url.removeprefix("http://")
         serve = [*SHALLOP, "serve", "--data", str(self.data), "--listen", listen, "--broker", address]
+        if kind == "mosquitto":
+            serve += ["--broker-protocol", "5"]
         self.cloud = Process(serve, directory / "cloud.log", directory)
         self.broker = Process(self._broker(), directory / "broker.log", directory)
 

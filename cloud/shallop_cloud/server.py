@@ -22,7 +22,7 @@ from shallop_protocol.topics import CLOUD, FROM_DEVICE, Topics
 from shallop_cloud import errors, files
 from shallop_cloud.api.app import create_app
 from shallop_cloud.credentials import Credentials
-from shallop_cloud.link.connection import BrokerUrl, Connection
+from shallop_cloud.link.connection import BrokerUrl, Connection, Protocol
 from shallop_cloud.link.ingest import Ingest
 from shallop_cloud.link.publisher import Publisher
 from shallop_cloud.services.shore import BrokerAddress, Limits, Shore
@@ -43,12 +43,14 @@ class Settings:
         listen: host and port of the API; port 0 takes a free one.
         broker: where the broker is; None for the embedded one. Without an account in it, the cloud's own is used,
             which is in the data directory's password file.
+        broker_protocol: which MQTT that broker speaks.
         advertise_broker: the broker's address as robots reach it, if it is another.
     """
 
     data: Path
     listen: tuple[str, int]
     broker: BrokerUrl | None = None
+    broker_protocol: Protocol = "3.1.1"
     advertise_broker: str | None = None
     topics: Topics = dataclasses.field(default_factory=Topics)
     limits: Limits = dataclasses.field(default_factory=Limits)
@@ -105,7 +107,7 @@ def run(settings: Settings, start_broker: StartBroker | None = None) -> Generato
             database=database,
             signer=signer,
             credentials=credentials,
-            broker=BrokerAddress(settings.advertise_broker or broker.address),
+            broker=BrokerAddress(settings.advertise_broker or broker.address, settings.broker_protocol),
             topics=settings.topics,
             ordered=link.publisher.ordered,
             limits=settings.limits,
@@ -124,6 +126,7 @@ class _Link:
         topics = settings.topics
         self.connection = Connection(
             broker,
+            settings.broker_protocol,
             [topics.every(kind) for kind in sorted(FROM_DEVICE)],
             self._received,
             self._came_up,

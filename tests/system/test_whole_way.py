@@ -44,6 +44,36 @@ def test_deploy_change_offline_and_archive(world: World) -> None:
     assert not (robot.root / "current").exists()
 
 
+def test_trouble_is_reported_and_heals(world: World) -> None:
+    """A file where a directory has to be: the robot tries again, says why, and goes on when it is gone."""
+    robot = world.add_robot("amr-1")
+    world.must("release", "create", "-f", str(EXAMPLE / "release.yaml"))
+    obstacle = robot.root / "deployments"
+    obstacle.write_text("in the way")
+    late = world.run("deploy", "amr-1", "--release", "1.4.0", *example_configs(), "--wait", "--timeout", "3")
+    assert late.code == 8, late
+    assert "retrying" in late.err
+    known = world.must("deployment", "list")["data"][0]
+    assert (known["activity_status"], known["error_status"], known["status"]) == ("queued", "retrying", "retrying")
+    assert known["reason"]["code"]
+    obstacle.unlink()
+    wait("it is deployed", lambda: world.deployment(known["id"])["status"] == "deployed")
+    assert robot.files() == _expected("motion-control.yaml")
+    assert world.deployment(known["id"])["reason"] is None
+
+
+def test_a_deployment_that_is_withdrawn_before_it_arrives(world: World) -> None:
+    robot = world.add_robot("amr-1")
+    world.must("release", "create", "-f", str(EXAMPLE / "release.yaml"))
+    robot.kill()
+    wait("it is offline", lambda: not world.api("GET", "/v1/devices/amr-1").json()["online"])
+    queued = world.must("deploy", "amr-1", "--release", "1.4.0", *example_configs())
+    world.must("deployment", "archive", queued["id"])
+    robot.start()
+    wait("it is archived", lambda: world.deployment(queued["id"])["status"] == "archived")
+    assert robot.files() == {}
+
+
 def test_a_monitoring_person_reads_json_on_the_broker(world: World) -> None:
     program = shutil.which("mosquitto_sub")
     if program is None:

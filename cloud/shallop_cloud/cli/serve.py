@@ -18,7 +18,7 @@ from shallop_protocol.topics import DEFAULT_ROOT, TopicError, Topics
 
 from shallop_cloud import errors, server
 from shallop_cloud.cli import addresses
-from shallop_cloud.link.connection import BrokerUrl
+from shallop_cloud.link.connection import BrokerUrl, Protocol
 from shallop_cloud.services.shore import Limits
 
 
@@ -28,6 +28,13 @@ from shallop_cloud.services.shore import Limits
     "--listen", type=addresses.Address(), default="127.0.0.1:8080", show_default=True, help="Where the API listens."
 )
 @click.option("--broker", metavar="URL", help="An MQTT broker: mqtt://user:password@host:port, mqtts:// for TLS.")
+@click.option(
+    "--broker-protocol",
+    type=click.Choice(["3.1.1", "5"]),
+    default="3.1.1",
+    show_default=True,
+    help="Which MQTT that broker speaks; robots are told when they enrol.",
+)
 @click.option("--embedded-broker", is_flag=True, help="Run the bench broker in this process.")
 @click.option("--broker-listen", type=addresses.Address(), help="Where the embedded broker listens.")
 @click.option("--broker-config", type=click.Path(path_type=Path, dir_okay=False), help="Another broker.yaml.")
@@ -45,6 +52,7 @@ def serve(
     data: Path,
     listen: tuple[str, int],
     broker: str | None,
+    broker_protocol: Protocol,
     embedded_broker: bool,
     broker_listen: tuple[str, int] | None,
     broker_config: Path | None,
@@ -63,6 +71,8 @@ def serve(
     """
     if bool(broker) == embedded_broker:
         raise click.UsageError("give either --broker URL or --embedded-broker")
+    if embedded_broker and broker_protocol != "3.1.1":
+        raise click.UsageError("the embedded broker speaks MQTT 3.1.1")
     if broker and (broker_listen or broker_config):
         raise click.UsageError("--broker-listen and --broker-config belong to --embedded-broker")
     try:
@@ -76,6 +86,7 @@ def serve(
             data=data,
             listen=listen,
             broker=BrokerUrl.parse(broker) if broker else None,
+            broker_protocol=broker_protocol,
             advertise_broker=advertise_broker,
             topics=topics,
             limits=Limits(envelope=payload_limit),

@@ -16,7 +16,7 @@ import threading
 import time
 import urllib.parse
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import paho.mqtt.client as mqtt
 import paho.mqtt.enums
@@ -31,6 +31,9 @@ KEEPALIVE_S = 30
 CONNECT_TIMEOUT_S = 10
 MAX_OUTSTANDING = 4_000
 """Messages on their way at once; a publisher waits beyond that."""
+
+Protocol = Literal["3.1.1", "5"]
+"""A version of MQTT. Some brokers never answer a CONNECT of version 5, so it is told and not tried."""
 
 log = structlog.get_logger()
 
@@ -80,6 +83,7 @@ class Connection:
     """Connects, subscribes, and connects again with back-off and full jitter whenever it must.
 
     Args:
+        protocol: which MQTT the broker speaks.
         filters: subscribed to after each connect.
         received: called for each message, in the connection's thread; it must not block and not raise.
         connected: called after each connect, once the subscriptions are asked for.
@@ -88,11 +92,13 @@ class Connection:
     def __init__(
         self,
         broker: BrokerUrl,
+        protocol: Protocol,
         filters: Sequence[str],
         received: Callable[[str, bytes], None],
         connected: Callable[[], None],
     ) -> None:
         self._broker = broker
+        self._version = mqtt.MQTTv5 if protocol == "5" else mqtt.MQTTv311
         self._filters = tuple(filters)
         self._received = received
         self._connected = connected
@@ -178,6 +184,7 @@ class Connection:
         client = mqtt.Client(
             paho.mqtt.enums.CallbackAPIVersion.VERSION2,
             client_id=f"{self._broker.username}-{secrets.token_hex(4)}",
+            protocol=self._version,
             reconnect_on_failure=False,
         )
         client.username_pw_set(self._broker.username, self._broker.password)

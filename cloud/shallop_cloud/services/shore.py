@@ -6,12 +6,12 @@ import dataclasses
 import datetime
 import secrets
 from collections.abc import Callable
-from typing import Literal
 
 from shallop_protocol import dsse, ids
 from shallop_protocol.topics import Topics
 
 from shallop_cloud import credentials
+from shallop_cloud.link.connection import Protocol
 from shallop_cloud.store.database import Database
 
 
@@ -35,7 +35,7 @@ class BrokerAddress:
     """Where devices find the broker, as enrolment tells them."""
 
     url: str
-    protocol: Literal["3.1.1", "5"] = "3.1.1"
+    protocol: Protocol = "3.1.1"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
