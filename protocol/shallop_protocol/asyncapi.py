@@ -138,7 +138,11 @@ def examples() -> dict[str, Json]:
     )
     presence = messages.Presence(device=_ROBOT, status="online", incarnation=report.incarnation, connection=7)
     event = messages.Event(
-        device=_ROBOT, at=_NOW, code="hook_output", deployment=_DEPLOYMENT, message="check: the arm is moving"
+        device=_ROBOT,
+        at=_NOW,
+        code="files_changed",
+        deployment=_DEPLOYMENT,
+        message="the files are not what was written",
     )
     values = {
         "Desired": order,

@@ -56,7 +56,7 @@ Bring the disk to the newest order that was taken, and to nothing else:
   `deployment` nor as `fallback` comes off.
 * The fallback stays on the disk beside the deployment. If the deployment fails, return to the fallback.
 * With `deployment: null` everything comes off.
-* An error is `retrying` where the world may heal (disk full, hook says not now), with a growing pause; it is `failed`
+* An error is `retrying` where the world may heal (the disk is full), with a growing pause; it is `failed`
   where the same bytes can never work (digest differs, path refused, check says no). What failed comes off, is
   never tried again, and keeps its reason.
 
@@ -140,7 +140,7 @@ Whether the robot's connection stands, retained; a hint for people, on which no 
 `online`, carry the same number. A will that arrives late carries an old number, and is passed over. A robot that hears
 of an `offline` that is not its own says `online` again.
 """,
-    Kind.EVENT: "What happened along the way, for people: output of hooks, attempts. Not retained, and never needed.",
+    Kind.EVENT: "What happened along the way, for people: a file that changed, say. Not retained, never needed.",
     Kind.HELLO: (
         "The cloud asks every robot to publish its report again, under a new `seq`, at a random moment within "
         "`spread_s` seconds. Not retained. The cloud needs it because not every broker replays retained messages."

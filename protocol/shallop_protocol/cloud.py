@@ -350,7 +350,7 @@ def _refuse_unless_staged(deployment: Deployment) -> None:
         raise Conflict("deployment_already_deployed", words, "a deployment is ordered once")
     if activity is Activity.DRIFTED:
         words = f"{deployment.id} drifted: another deployment became current after it was staged"
-        raise Conflict("deployment_drifted", words, "review and restage it, patch it, or archive it")
+        raise Conflict("deployment_drifted", words, "review and restage it, or archive it")
 
 
 def _archived(deployment: Deployment) -> Conflict:

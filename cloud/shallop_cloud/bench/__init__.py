@@ -1,1 +1,1 @@
-"""The bench: a broker in one process, simulated robots, demo and load. Comes with the extra ``[bench]``."""
+"""The bench: a broker in one process, real agents as processes, the demo. Comes with the extra ``[bench]``."""
