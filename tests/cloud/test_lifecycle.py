@@ -10,7 +10,7 @@ import sqlalchemy as sa
 import sqlalchemy.exc
 from cloud_world import Robot, World
 from shallop_cloud.store import tables
-from shallop_protocol import messages, statuses
+from shallop_protocol import cloud, messages, statuses
 from shallop_protocol.topics import Kind
 
 
@@ -89,6 +89,19 @@ def test_staged_drifted_restaged_deployed(world: World) -> None:
     world.must("POST", f"/v1/deployments/{staged}:deploy", {"expected_current": other})
     robot.settle()
     assert world.statuses(staged) == ("deployed", "deployed", "none", "deployed")
+
+
+@pytest.mark.parametrize("staged", [True, False])
+def test_a_deployment_for_another_state_than_there_is_is_refused(world: World, staged: bool) -> None:
+    world.release()
+    world.device()
+    current = world.order("max: 1\n", expected_current=None)
+    body = {"device": "amr-1", "release": "1.0.0", "configs": [{"config_type": "motion", "content": "max: 2\n"}]}
+    before = world.must("GET", "/v1/devices/amr-1/history")
+    answer = world.api("POST", "/v1/deployments", {**body, "staged": staged, "expected_current": None})
+    assert (answer.status_code, answer.json()["code"]) == (409, "current_changed")
+    assert world.must("GET", "/v1/devices/amr-1/history") == before
+    world.must("POST", "/v1/deployments", {**body, "staged": staged, "expected_current": current})
 
 
 def test_staging_again_makes_room(world: World) -> None:
@@ -203,6 +216,30 @@ def test_poison_harms_nothing_else(world: World) -> None:
     world.ingest.record([*batch, (report, robot.report().to_bytes())])
     assert world.statuses(key) == ("deployed", "deployed", "none", "deployed")
     assert world.ingest.dropped == {"malformed": 4, "too_large": 2, "unsupported": 1, "wrong_device": 1}
+
+
+def test_one_device_that_breaks_the_ingest_takes_no_other_with_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A defect that one device's report brings out costs that report; those in the same batch are recorded."""
+    world.release()
+    broken, sound = world.device("broken"), world.device("sound")
+    key = world.order("max: 1\n", "sound")
+    decide = cloud.ingest
+
+    def ingest(device: cloud.Device, report: messages.Report) -> cloud.Ingested:
+        if device.id == broken.id:
+            raise ZeroDivisionError
+        return decide(device, report)
+
+    monkeypatch.setattr(cloud, "ingest", ingest)
+    sound.obey()
+    for robot in (broken, sound, broken):
+        world.ingest.received(f"shallop/v1/{robot.id.lower()}/report", robot.report().to_bytes())
+    world.ingest.start()
+    world.ingest.stop()
+    assert world.statuses(key) == ("deployed", "deployed", "none", "deployed")
+    assert world.ingest.dropped == {"failed": 2}
 
 
 @pytest.mark.parametrize("cell", statuses.all_combinations(), ids=str)
