@@ -25,7 +25,7 @@ from typing import Final
 
 from shallop_protocol import ids, messages
 from shallop_protocol.desired import order_digest
-from shallop_protocol.messages import Reason, Report
+from shallop_protocol.messages import Presence, Reason, Report
 from shallop_protocol.statuses import CELLS, FIRST, Activity, Error, Impossible, Statuses, Target, may_become
 
 KEPT_FORMER = 8
@@ -213,6 +213,18 @@ def restage(device: Device, deployment: str, expected_current: str | AnyCurrent 
         words = f"the device's current deployment is {device.desired or 'none'}, not {expected_current or 'none'}"
         raise Conflict("current_changed", words, "review again what changed since")
     return _record(device, _with(old, Target.STAGED, Activity.STAGED))
+
+
+def is_current(heard: Presence, incarnation: str | None, connection: int) -> bool:
+    """Whether a presence message says something of now, held against the birth message that was taken last.
+
+    A birth must be of a later connection, a will of the very connection that stands: one that comes late is of an
+    earlier one. Incarnations have no order; another one is taken to be newer.
+    """
+    same = heard.incarnation == incarnation
+    if heard.status == "offline":
+        return same and heard.connection == connection
+    return not same or heard.connection > connection
 
 
 def ingest(device: Device, report: Report) -> Ingested:

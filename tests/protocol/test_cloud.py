@@ -8,7 +8,7 @@ import pytest
 from protocol_world import AGENT, NOW, ROBOT, deployment_id
 from shallop_protocol import cloud, messages
 from shallop_protocol.cloud import ANY, Conflict, Deployment, Device, Ingested
-from shallop_protocol.messages import DeploymentReport, Reason, Refusal, Report
+from shallop_protocol.messages import DeploymentReport, Presence, Reason, Refusal, Report
 from shallop_protocol.statuses import Activity, Error, Statuses, Target
 
 ONE, TWO, THREE = deployment_id(1), deployment_id(2), deployment_id(3)
@@ -551,6 +551,24 @@ class TestForgottenTime:
         again = hear(jumped, report(7, entry(ONE, "deployed/none"), seq=12))
         assert again == Ingested(changed(jumped, seq=12))
         assert not again.device.in_sync
+
+
+@pytest.mark.parametrize(
+    ("status", "incarnation", "connection", "counts"),
+    [
+        ("online", "a", 4, False),
+        ("online", "a", 5, False),
+        ("online", "a", 6, True),
+        ("online", "b", 1, True),
+        ("offline", "a", 4, False),
+        ("offline", "a", 5, True),
+        ("offline", "a", 6, False),
+        ("offline", "b", 5, False),
+    ],
+)
+def test_presence_counts_if_it_is_of_now(status: str, incarnation: str, connection: int, counts: bool) -> None:
+    heard = Presence(device=ROBOT, status=status, incarnation=incarnation, connection=connection)
+    assert cloud.is_current(heard, "a", 5) is counts
 
 
 def test_a_deployment_is_finished_when_it_is_archived() -> None:

@@ -165,11 +165,11 @@ class Ingest:
             if row is None:
                 self.dropped["unknown_device"] += 1
                 continue
-            same = row["presence_incarnation"] == presence.incarnation
+            if not cloud.is_current(presence, row["presence_incarnation"], row["connection"]):
+                continue
             if presence.status == "offline":
-                if same and presence.connection == row["connection"]:
-                    devices.update(connection, device, online=False)
-            elif not same or presence.connection > row["connection"]:
+                devices.update(connection, device, online=False)
+            else:
                 devices.update(
                     connection,
                     device,
