@@ -105,11 +105,11 @@ async def serve(settings: BrokerSettings) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # a connection each; the usual soft limit is 1,024
     logger.debug("open files: %s instead of %s", hard, soft)
+    signals = (signal.SIGTERM, signal.SIGINT)
+    for number in signals:  # before anyone can connect: from then on it ends in order
+        loop.add_signal_handler(number, stop.set)
     broker = BenchBroker(settings.amqtt_config())
     await broker.start()
-    signals = (signal.SIGTERM, signal.SIGINT)
-    for number in signals:
-        loop.add_signal_handler(number, stop.set)
     gc.freeze()  # what was imported lives for ever: without this, every full collection walks it again
     logger.info("the bench broker listens on %s:%s", *broker.address)
     try:
