@@ -127,9 +127,13 @@ class Connection:
 
     def stop(self) -> None:
         """Disconnects and ends the thread."""
-        self._loop.call_soon_threadsafe(self._stopping.set)
-        self._loop.call_soon_threadsafe(self._lost.set)
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the thread has ended already
+            self._loop.call_soon_threadsafe(self._end)
         self._thread.join(timeout=10)
+
+    def _end(self) -> None:
+        self._stopping.set()
+        self._lost.set()
 
     def publish(self, topic: str, payload: bytes, *, retain: bool) -> bool:
         """Hands a message to the connection, QoS 1, waiting while too many are on their way.
@@ -161,6 +165,7 @@ class Connection:
         except Exception:
             log.exception("the link to the broker died")
         finally:
+            self._up.clear()
             self._loop.close()
 
     async def _keep_up(self) -> None:
