@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from shallop_protocol import ids, messages
 from shallop_protocol.desired import order_digest
@@ -172,8 +172,8 @@ def deploy(device: Device, deployment: str, expected_current: str | AnyCurrent |
             fallback = previous.id
         else:
             changed.append(_withdraw(device, previous, generation))
-    ordered = dataclasses.replace(_with(new, Target.DEPLOYED, Activity.QUEUED), ordered=generation)
-    return _record(_issue(device, generation, new.id, fallback), *changed, ordered)
+    ordered = _with(new, Target.DEPLOYED, Activity.QUEUED, ordered=generation)
+    return _issue(device, generation, new.id, fallback, *changed, ordered)
 
 
 def order(device: Device, deployment: Deployment, expected_current: str | AnyCurrent | None = ANY) -> Device:
@@ -195,8 +195,7 @@ def archive(device: Device, deployment: str) -> Device:
         return _record(device, _with(old, Target.ARCHIVED, Activity.ARCHIVED))
     generation = device.generation + 1
     desired = device.desired if deployment != device.desired else device.fallback
-    withdrawn = _withdraw(device, old, generation)
-    return _record(_issue(device, generation, desired, None), withdrawn)
+    return _issue(device, generation, desired, None, _withdraw(device, old, generation))
 
 
 def restage(device: Device, deployment: str, expected_current: str | AnyCurrent | None = ANY) -> Device:
@@ -304,6 +303,8 @@ def _move(known: Deployment, entry: messages.DeploymentReport) -> tuple[Deployme
     target = Target.ARCHIVED if error is Error.FAILED else now.target
     then = Statuses(target, entry.activity, error)
     if then == now:
+        if (reason, entry.attempts) == (known.reason, known.attempts):
+            return known, ""
         return dataclasses.replace(known, reason=reason, attempts=entry.attempts), ""
     if now.target is Target.STAGED:
         return known, f"{known.id} is reported {entry.activity.value} and was never ordered"
@@ -314,8 +315,7 @@ def _move(known: Deployment, entry: messages.DeploymentReport) -> tuple[Deployme
         )
     if isinstance(CELLS[then], Impossible) or not may_become(now, then):
         return known, f"{known.id} is {now} and cannot become {then}"
-    moved = _with(known, target, entry.activity, error)
-    return dataclasses.replace(moved, reason=reason, attempts=entry.attempts), ""
+    return _with(known, target, entry.activity, error, reason=reason, attempts=entry.attempts), ""
 
 
 def _settle(device: Device, ignored: list[str]) -> Ingested:
@@ -331,26 +331,33 @@ def _settle(device: Device, ignored: list[str]) -> Ingested:
     if not ended:
         return Ingested(device, tuple(ignored))
     first, second, *_ = [*(deployment.id for deployment in sound), None, None]
-    return Ingested(_record(_issue(device, generation, first, second), *ended), tuple(ignored))
+    return Ingested(_issue(device, generation, first, second, *ended), tuple(ignored))
 
 
-def _issue(device: Device, generation: int, desired: str | None, fallback: str | None) -> Device:
-    """The device with another order."""
-    return dataclasses.replace(device, generation=generation, desired=desired, fallback=fallback, adopted=None)
+def _issue(device: Device, generation: int, desired: str | None, fallback: str | None, *changed: Deployment) -> Device:
+    """The device with another order, which changed these deployments."""
+    return dataclasses.replace(
+        device,
+        generation=generation,
+        desired=desired,
+        fallback=fallback,
+        adopted=None,
+        deployments=_among(device, *changed),
+    )
 
 
 def _withdraw(device: Device, old: Deployment, generation: int) -> Deployment:
     """Ends the will for a deployment; one that never left for the broker is over at once."""
     if old.statuses.activity is Activity.QUEUED and device.published < old.ordered:
-        return dataclasses.replace(_finish(old), ended=generation)
-    return dataclasses.replace(_with(old, Target.ARCHIVED, old.statuses.activity, old.statuses.error), ended=generation)
+        return _finish(old, ended=generation)
+    return _with(old, Target.ARCHIVED, old.statuses.activity, old.statuses.error, ended=generation)
 
 
-def _finish(old: Deployment) -> Deployment:
+def _finish(old: Deployment, **more: Any) -> Deployment:
     """Off the device: a failure is kept with its reason, a hold-up is over."""
-    failed = old.statuses.error is Error.FAILED
-    finished = _with(old, Target.ARCHIVED, Activity.ARCHIVED, Error.FAILED if failed else Error.NONE)
-    return dataclasses.replace(finished, reason=old.reason if failed else None)
+    if old.statuses.error is Error.FAILED:
+        return _with(old, Target.ARCHIVED, Activity.ARCHIVED, Error.FAILED, **more)
+    return _with(old, Target.ARCHIVED, Activity.ARCHIVED, reason=None, **more)
 
 
 def _refuse_unless_staged(deployment: Deployment) -> None:
@@ -373,15 +380,18 @@ def _archived(deployment: Deployment) -> Conflict:
     )
 
 
-def _with(deployment: Deployment, target: Target, activity: Activity, error: Error = Error.NONE) -> Deployment:
-    """The deployment in other statuses, which the table must allow."""
+def _with(
+    deployment: Deployment, target: Target, activity: Activity, error: Error = Error.NONE, **more: Any
+) -> Deployment:
+    """The deployment in other statuses, which the table must allow, and with other fields."""
     then = Statuses(target, activity, error)
     assert then == deployment.statuses or may_become(deployment.statuses, then), f"{deployment.statuses} to {then}"
-    return dataclasses.replace(deployment, statuses=then)
+    return dataclasses.replace(deployment, statuses=then, **more)
 
 
 def _record(device: Device, *changed: Deployment) -> Device:
-    if not changed:
-        return device
-    deployments = {**device.deployments, **{deployment.id: deployment for deployment in changed}}
-    return dataclasses.replace(device, deployments=deployments)
+    return dataclasses.replace(device, deployments=_among(device, *changed)) if changed else device
+
+
+def _among(device: Device, *changed: Deployment) -> Mapping[str, Deployment]:
+    return {**device.deployments, **{deployment.id: deployment for deployment in changed}}

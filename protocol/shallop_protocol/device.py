@@ -355,7 +355,10 @@ def report(
         ),
         agent=agent,
     )
-    return whole if len(whole.to_bytes()) <= messages.MAX_REPORT_BYTES else _in_brief(whole)
+    has_words = whole.refused is not None or any(entry.reason for entry in whole.deployments)
+    if has_words and len(whole.to_bytes()) > messages.MAX_REPORT_BYTES:  # without words it is far below
+        return _in_brief(whole)
+    return whole
 
 
 def _reported(memory: Memory) -> tuple[Holding, ...]:
@@ -406,23 +409,23 @@ def _change(
     attempts: int | None = None,
     reason: Reason | None = None,
 ) -> Memory:
+    statuses = (activity or holding.activity, error or holding.error)
+    is_same = statuses == (holding.activity, holding.error)
     changed = Holding(
         id=holding.id,
         digest=holding.digest,
-        activity=activity or holding.activity,
-        error=error or holding.error,
+        activity=statuses[0],
+        error=statuses[1],
         attempts=holding.attempts if attempts is None else attempts,
         reason=reason if error else holding.reason,
-        since=holding.since,
+        since=holding.since if is_same else messages.utc(now),
     )
-    if (changed.activity, changed.error) != (holding.activity, holding.error):
-        changed = dataclasses.replace(changed, since=messages.utc(now))
     return _replace(memory, changed)
 
 
 def _replace(memory: Memory, holding: Holding) -> Memory:
     holdings = tuple(holding if old.id == holding.id else old for old in memory.holdings)
-    return dataclasses.replace(memory, holdings=holdings)
+    return Memory(memory.order, holdings, memory.refused)
 
 
 def _trim(memory: Memory) -> Memory:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Callable, Mapping
 
@@ -31,7 +32,7 @@ class PublicKey:
     @property
     def keyid(self) -> str:
         """The first 32 hex digits of the SHA-256 of the raw key."""
-        return hashlib.sha256(self.raw).hexdigest()[:32]
+        return _keyid(self.raw)
 
     @property
     def text(self) -> str:
@@ -77,6 +78,11 @@ def signer_from_seed(seed: bytes) -> Signer:
     return Signer(PublicKey(private.public_key().public_bytes_raw()), private.sign)
 
 
+@functools.lru_cache(maxsize=64)
+def _keyid(raw: bytes) -> str:
+    return hashlib.sha256(raw).hexdigest()[:32]
+
+
 def encode(payload_type: str, payload: bytes) -> bytes:
     """The pre-authentication encoding: the bytes that are signed."""
     kind = payload_type.encode()
@@ -86,12 +92,12 @@ def encode(payload_type: str, payload: bytes) -> bytes:
 def seal(payload_type: str, payload: bytes, signer: Signer) -> bytes:
     """An envelope around the payload with one signature."""
     signature = signer.sign(encode(payload_type, payload))
-    return strict_json.dumps(
-        {
-            "payloadType": payload_type,
-            "payload": base64.b64encode(payload).decode(),
-            "signatures": [{"keyid": signer.key.keyid, "sig": base64.b64encode(signature).decode()}],
-        }
+    # Written by hand: base64 needs no escapes, and looking for some is most of the work of a JSON encoder here.
+    return b'{"payloadType":%s,"payload":"%s","signatures":[{"keyid":"%s","sig":"%s"}]}' % (
+        strict_json.dumps(payload_type),
+        base64.b64encode(payload),
+        signer.key.keyid.encode(),
+        base64.b64encode(signature),
     )
 
 

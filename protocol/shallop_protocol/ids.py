@@ -7,6 +7,7 @@ for 1). Source of the alphabet: Douglas Crockford, *Base 32*, https://www.crockf
 
 from __future__ import annotations
 
+import base64
 import enum
 import re
 
@@ -34,6 +35,10 @@ DEPLOYMENT_PATTERN = rf"^DPL-[{ALPHABET}]{{{LENGTH}}}$"
 INSTANCE_PATTERN = rf"^CFG-[{ALPHABET}]{{{LENGTH}}}$"
 
 
+_TO_CROCKFORD = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", ALPHABET.encode())
+"""From the alphabet of RFC 4648, section 6, to ours: both write 5 bits a character, the highest first."""
+
+
 class IdError(ValueError):
     """A text that is neither an id nor a prefix of one."""
 
@@ -46,9 +51,7 @@ def make(prefix: Prefix, random: bytes) -> str:
     """
     if len(random) != RANDOM_BYTES:
         raise ValueError(f"an id takes {RANDOM_BYTES} random bytes, not {len(random)}")
-    number = int.from_bytes(random, "big")
-    digits = [ALPHABET[number >> shift & 31] for shift in range(5 * (LENGTH - 1), -1, -5)]
-    return f"{prefix.value}-{''.join(digits)}"
+    return f"{prefix.value}-{base64.b32encode(random).translate(_TO_CROCKFORD).decode()}"
 
 
 def is_id(text: str) -> bool:

@@ -8,6 +8,7 @@ made, and the robot checks them again before it writes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 MAX_SEGMENT_BYTES = 255
@@ -16,6 +17,8 @@ MAX_PATH_BYTES = 1024
 """A quarter of Linux's PATH_MAX, which leaves room for the configuration root in front."""
 
 _SHOWN = 60
+_FIRST_SURROGATE = 0xD800
+_UNUSABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 class PathError(ValueError):
@@ -34,11 +37,11 @@ def check_path(path: str) -> None:
     """
     if not path:
         raise PathError("the path is empty")
-    for character in path:
-        if ord(character) < 0x20 or 0x7F <= ord(character) < 0xA0:
-            raise PathError(f"path {_shown(path)} holds the control character U+{ord(character):04X}")
-        if 0xD800 <= ord(character) < 0xE000:
+    if unusable := _UNUSABLE.search(path):
+        code = ord(unusable[0])
+        if code >= _FIRST_SURROGATE:
             raise PathError(f"path {_shown(path)} is not valid Unicode text")
+        raise PathError(f"path {_shown(path)} holds the control character U+{code:04X}")
     if "\\" in path:
         raise PathError(f"path {_shown(path)} holds a backslash: separate directories with '/'")
     if path.startswith("/"):

@@ -34,7 +34,7 @@ def loads(data: bytes, limit: int) -> Any:  # Any: the caller's model says what 
         raise errors.Malformed(f"not UTF-8: byte {error.start}") from None
     _check_depth(text)
     try:
-        return json.loads(text, object_pairs_hook=_object, parse_constant=_constant, parse_float=_float)
+        return _DECODER.decode(text)
     except json.JSONDecodeError as error:
         raise errors.Malformed(f"not JSON: {error.msg} at character {error.pos}") from None
     except errors.Malformed:
@@ -66,6 +66,9 @@ def _float(text: str) -> float:
     if math.isinf(value):
         raise errors.Malformed(f"number {text[:32]} is beyond what a double holds")
     return value
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, parse_float=_float)
 
 
 def _check_depth(text: str) -> None:
