@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from protocol_world import AGENT, NOW, ROBOT, deployment_id
+from model_world.orders import AGENT, NOW, ROBOT, deployment_id
 from shallop_protocol import cloud, messages
 from shallop_protocol.cloud import ANY, Conflict, Deployment, Device, Ingested
 from shallop_protocol.messages import DeploymentReport, Presence, Reason, Refusal, Report

@@ -6,7 +6,7 @@ import dataclasses
 import datetime
 
 import pytest
-from protocol_world import AGENT, NOW, ROBOT, deployment_id, manifest
+from model_world.orders import AGENT, NOW, ROBOT, deployment_id, manifest
 from shallop_protocol import device, errors, messages
 from shallop_protocol.desired import Desired
 from shallop_protocol.device import Apply, Disk, Holding, Memory, Point, Received, Remember, Remove

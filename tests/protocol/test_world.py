@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 import random
 from collections.abc import Callable
 
-import protocol_world
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
-from protocol_world import Fate, Weather, World
-from shallop_protocol import cloud, device
-from shallop_protocol.statuses import Activity, Error
+from model_world import memo, mistakes
+from model_world.mistakes import Mistake
+from model_world.moves import Move
+from model_world.orders import Fate, Weather, deployment_id
+from model_world.world import World
+from shallop_protocol.statuses import Activity
 
 FATES = st.sampled_from([Fate.GOOD, Fate.GOOD, Fate.FAILS_CHECK, Fate.FAILS_HEALTH])
 WEATHER = st.sampled_from([Weather.FAIR, Weather.FAIR, Weather.FOUL_EARLY, Weather.FOUL_LATE])
@@ -63,35 +64,35 @@ class Fleet(RuleBasedStateMachine):
     def restore(self) -> None:
         self.world.restore()
 
-    @precondition(lambda self: self.world.to_shore)
+    @precondition(lambda self: self.world.state.to_shore)
     @rule(data=st.data(), again=st.booleans())
     def hear(self, data: st.DataObject, again: bool) -> None:
-        self.world.hear(data.draw(st.integers(0, len(self.world.to_shore) - 1)), again=again)
+        self.world.hear(data.draw(st.integers(0, len(self.world.state.to_shore) - 1)), again=again)
 
-    @precondition(lambda self: self.world.to_shore)
+    @precondition(lambda self: self.world.state.to_shore)
     @rule()
     def hear_all(self) -> None:
-        while self.world.to_shore:
+        while self.world.state.to_shore:
             self.world.hear()
 
     @rule()
-    def subscribe_ashore(self) -> None:
-        self.world.subscribe_ashore()
+    def connect_ashore(self) -> None:
+        self.world.connect_ashore()
 
-    @precondition(lambda self: self.world.to_robot)
+    @precondition(lambda self: self.world.state.to_robot)
     @rule(data=st.data(), again=st.booleans())
     def receive(self, data: st.DataObject, again: bool) -> None:
-        self.world.receive(data.draw(st.integers(0, len(self.world.to_robot) - 1)), again=again)
+        self.world.receive(data.draw(st.integers(0, len(self.world.state.to_robot) - 1)), again=again)
 
-    @precondition(lambda self: self.world.to_robot)
+    @precondition(lambda self: self.world.state.to_robot)
     @rule(data=st.data())
     def lose_order(self, data: st.DataObject) -> None:
-        self.world.lose_order(data.draw(st.integers(0, len(self.world.to_robot) - 1)))
+        self.world.lose_order(data.draw(st.integers(0, len(self.world.state.to_robot) - 1)))
 
-    @precondition(lambda self: self.world.to_shore)
+    @precondition(lambda self: self.world.state.to_shore)
     @rule(data=st.data())
     def lose_report(self, data: st.DataObject) -> None:
-        self.world.lose_report(data.draw(st.integers(0, len(self.world.to_shore) - 1)))
+        self.world.lose_report(data.draw(st.integers(0, len(self.world.state.to_shore) - 1)))
 
     @rule()
     def wipe_broker(self) -> None:
@@ -116,10 +117,10 @@ class Fleet(RuleBasedStateMachine):
     def lose_database(self, keep_disk: bool) -> None:
         self.world.lose_database(keep_disk=keep_disk)
 
-    @precondition(lambda self: self.world.disk.trees)
+    @precondition(lambda self: self.world.state.robot.disk.trees)
     @rule(data=st.data())
     def damage(self, data: st.DataObject) -> None:
-        self.world.damage(data.draw(st.sampled_from(sorted(self.world.disk.trees))))
+        self.world.damage(data.draw(st.sampled_from(sorted(self.world.state.robot.disk.trees))))
 
     def teardown(self) -> None:
         self.world.come_to_rest()
@@ -139,32 +140,37 @@ def walk(seed: int, length: int = 60) -> World:
     """A world after a random walk, at rest. Each walk draws the faults that it knows, so that some go far with few."""
     draw = random.Random(seed)
     world = World()
-    kinds = sorted({name for name, _ in _after_a_while().possible_faults()})
+    kinds = sorted({move.kind for move in _after_a_while().possible_faults()})
     known = set(draw.sample(kinds, draw.randrange(len(kinds))))
     for _ in range(draw.randrange(5, length)):
         quiet = list(world.possible_events())
-        faults = [(name, act) for name, act in world.possible_faults() if name in known]
+        faults = [move for move in world.possible_faults() if move.kind in known]
         if draw.random() < 0.1 or not quiet:
             prepare = draw.choice([world.stage, world.order])
             prepare(draw.choice(list(Fate)), draw.choice(["1.0.0", "2.0.0"]))
         elif draw.random() < 0.05:
             world.carry_on()
         elif faults and draw.random() < 0.25:
-            kind = draw.choice(sorted({name for name, _ in faults}))
-            draw.choice([act for name, act in faults if name == kind])(world)
+            world.take(_one_of_a_kind(draw, faults))
         else:
-            kind = draw.choice(sorted({name for name, _ in quiet}))
-            if kind == "archive" and draw.random() < 0.7:
-                continue
-            draw.choice([act for name, act in quiet if name == kind])(world)
+            move = _one_of_a_kind(draw, quiet)
+            if move.kind != "archive" or draw.random() >= 0.7:
+                world.take(move)
     world.come_to_rest()
     return world
+
+
+def _one_of_a_kind(draw: random.Random, possible: list[Move]) -> Move:
+    kind = draw.choice(sorted({move.kind for move in possible}))
+    return draw.choice([move for move in possible if move.kind == kind])
 
 
 def walk_all(seeds: range, length: int = 60) -> None:
     """One walk for each seed."""
     for seed in seeds:
         walk(seed, length)
+        if seed % 100 == 0:
+            memo.forget()
 
 
 def _after_a_while() -> World:
@@ -185,48 +191,6 @@ def test_many_random_walks_keep_the_rules_and_end_in_agreement() -> None:
     walk_all(range(1_000, 6_000), length=90)
 
 
-def explore(fates: tuple[Fate, Fate], *, faults: tuple[str, ...]) -> int:
-    """Takes every way through a world of two deployments, with at most one fault, and comes to rest from each place."""
-    first = World(most_in_flight=1)
-    for number, fate in enumerate(fates, start=1):
-        first.stage(fate, f"{number}.0.0")
-    seen = {(first.key(), False)}
-    todo = [(first, False)]
-    while todo:
-        world, was_hit = todo.pop()
-        world.copy().come_to_rest()
-        ways = [(act, was_hit) for _, act in world.possible_events()]
-        if not was_hit:
-            ways += [(act, True) for name, act in world.possible_faults() if name in faults]
-        for act, is_hit in ways:
-            other = world.copy()
-            act(other)
-            key = (other.key(), is_hit)
-            if key not in seen:
-                seen.add(key)
-                todo.append((other, is_hit))
-    return len(seen)
-
-
-def test_every_way_through_a_small_world_without_faults() -> None:
-    assert explore((Fate.GOOD, Fate.FAILS_HEALTH), faults=()) > 4_000
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("fates", "fault"),
-    [
-        ((Fate.GOOD, Fate.GOOD), "power cut"),
-        ((Fate.GOOD, Fate.FAILS_HEALTH), "power cut"),
-        ((Fate.GOOD, Fate.FAILS_HEALTH), "lose the database"),
-        ((Fate.GOOD, Fate.FAILS_HEALTH), "lose everything"),
-        ((Fate.GOOD, Fate.FAILS_CHECK), "foul weather"),
-    ],
-)
-def test_every_way_through_a_small_world_with_one_fault(fates: tuple[Fate, Fate], fault: str) -> None:
-    assert explore(fates, faults=(fault,)) > 4_000
-
-
 def test_an_order_for_nothing_that_is_lost_after_a_restore_is_not_missed() -> None:
     """The robot answers another order of the same number; the report says which."""
     world = World()
@@ -244,49 +208,9 @@ def test_an_order_for_nothing_that_is_lost_after_a_restore_is_not_missed() -> No
     world.come_to_rest()
 
 
-_ingest, _receive = cloud.ingest, device.receive
-
-
-def _takes_any_generation(memory, order, now):
-    forgetful = dataclasses.replace(memory, order=None)
-    return _receive(forgetful, order, now)
-
-
-def _forgets_failures(memory, deployment, reason, now):
-    return device._change(memory, memory.holding(deployment), now, error=Error.RETRYING, reason=reason)
-
-
-def _takes_any_report(shore, report):
-    return _ingest(dataclasses.replace(shore, seq=0), report)
-
-
-def _never_jumps(shore, report):
-    return _ingest(shore, report) if report.generation <= shore.generation else cloud.Ingested(shore)
-
-
-def _never_settles(shore, ignored):
-    return cloud.Ingested(shore, tuple(ignored))
-
-
-@pytest.mark.parametrize(
-    ("module", "name", "mistake"),
-    [
-        (device, "receive", _takes_any_generation),
-        (device, "held_up", _forgets_failures),
-        (device, "_goal", lambda memory, disk: None),
-        (device, "_may_leave_sight", lambda memory, disk: True),
-        (cloud, "ingest", _takes_any_report),
-        (cloud, "ingest", _never_jumps),
-        (cloud, "_settle", _never_settles),
-        (cloud, "_withdraw", lambda shore, old, generation: cloud._finish(old)),
-    ],
-    ids=lambda part: part.__name__.strip("_") if callable(part) else None,
-)
-def test_the_walks_find_planted_mistakes(
-    monkeypatch: pytest.MonkeyPatch, module: object, name: str, mistake: Callable[..., object]
-) -> None:
-    monkeypatch.setattr(module, name, mistake)
-    with pytest.raises(AssertionError):
+@pytest.mark.parametrize("mistake", mistakes.COMMON, ids=lambda mistake: mistake.name.replace(" ", "_"))
+def test_the_walks_find_planted_mistakes(mistake: Mistake) -> None:
+    with mistake.planted(), pytest.raises(AssertionError):
         walk_all(range(2_000))
 
 
@@ -327,7 +251,7 @@ def the_robot_forgets_a_failure_that_the_cloud_knows() -> World:
     world.publish()
     world.receive()
     world.step()
-    while world.to_shore:
+    while world.state.to_shore:
         world.hear()
     world.lose_database(keep_disk=False)
     world.publish()
@@ -346,7 +270,7 @@ def the_robot_forgets_its_fallback_before_it_needs_it() -> World:
     world.receive(1)
     world.step()
     world.step()
-    assert world.disk.current == protocol_world.deployment_id(1)
+    assert world.state.robot.disk.current == deployment_id(1)
     return world
 
 

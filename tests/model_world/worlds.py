@@ -1,0 +1,38 @@
+"""The worlds that are searched. The operator orders their deployments in any order, and may withdraw any of them."""
+
+from __future__ import annotations
+
+from model_world import moves
+from model_world.orders import Fate
+from model_world.search import Small
+
+GOOD, FAILS_CHECK, FAILS_HEALTH = Fate.GOOD, Fate.FAILS_CHECK, Fate.FAILS_HEALTH
+RESTORE = ("back up",)
+NO_RESTORE = tuple(kind for kind in moves.FAULTS if kind not in RESTORE)
+
+BRIEF = (
+    Small("good", (GOOD,), faults=1, kinds=NO_RESTORE),
+    Small("fails-check", (FAILS_CHECK,), faults=1, kinds=NO_RESTORE),
+    Small("fails-health", (FAILS_HEALTH,), faults=1, kinds=NO_RESTORE),
+    Small("restored", (GOOD,), faults=1, kinds=RESTORE, archives=False),
+    Small("overtaking", (GOOD,), faults=1, kinds=("repeat",), room=2),
+    Small("two", (GOOD, FAILS_HEALTH), faults=0, archives=False),
+)
+"""Small enough for every run of the tests."""
+
+LONG = (
+    Small("good-twice", (GOOD,), faults=2),
+    Small("fails-check-twice", (FAILS_CHECK,), faults=2, kinds=NO_RESTORE),
+    Small("fails-health-twice", (FAILS_HEALTH,), faults=2, kinds=NO_RESTORE),
+    Small("withdrawn-restored", (GOOD,), faults=1, kinds=RESTORE),
+    Small("fails-health-restored", (FAILS_HEALTH,), faults=1),
+    Small("overtaking-once", (GOOD,), faults=1, room=2),
+    Small("two-good", (GOOD, GOOD), faults=1, kinds=NO_RESTORE),
+    Small("two-fails-check", (GOOD, FAILS_CHECK), faults=1, kinds=NO_RESTORE),
+    Small("two-fails-health", (GOOD, FAILS_HEALTH), faults=1, kinds=NO_RESTORE),
+    Small("two-twice", (GOOD, FAILS_HEALTH), faults=2, kinds=NO_RESTORE, archives=False),
+    Small("two-restored", (GOOD, FAILS_HEALTH), faults=1, kinds=RESTORE, archives=False),
+)
+"""Those that take longer. Together with the brief ones they are all that is searched."""
+
+ALL = {world.name: world for world in (*BRIEF, *LONG)}
