@@ -17,7 +17,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import secrets
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 
 from shallop_protocol import desired, digests, ids, paths
 from shallop_protocol.desired import Manifest
@@ -54,12 +54,13 @@ class Applier:
             check: digests of deployments; those of them that are there are read back, and the different ones damaged.
         """
         with _held_up("look at the deployments"):
-            trees = self._trees()
-            current = self._current()
+            entries = self._all()
+            trees = _trees(entries)
+            current = self._current(entries)
             damaged = {
                 deployment
                 for deployment, digest in (check or {}).items()
-                if deployment in trees and not self._is_whole(self._tree_of(deployment), digest)
+                if deployment in trees and not self._is_whole(_tree_of(deployment, trees, current), digest)
             }
             return Disk(_deployment(current) if current else None, frozenset(trees), frozenset(damaged))
 
@@ -70,12 +71,14 @@ class Applier:
             errors.Rejected: the manifest can never be applied.
             errors.HeldUp: the disk did not let it happen. What was in force still is, or the new one is, whole.
         """
-        _check(manifest)
+        check(manifest)
         with _held_up(f"apply {manifest.id}"):
-            name = self._whole_tree(manifest.id, manifest.digest) or self._stage(manifest)
+            entries = self._all()
+            trees = _trees(entries).get(manifest.id, [])
+            name = self._whole_tree(trees, manifest.digest) or self._stage(manifest, _free_name(manifest.id, entries))
             self._sync_deployments(name)
             self._switch(name)
-            found = self._read_tree(f"{DEPLOYMENTS}/{name}") if self._current() == name else None
+            found = self._read_tree(f"{DEPLOYMENTS}/{name}") if self._current(self._all()) == name else None
             if found is None or digests.of_files(found) != manifest.digest:
                 words = f"{manifest.id} was written, and other bytes were read back; check the disk"
                 raise errors.HeldUp(Reason.of("read_back_differs", words))
@@ -88,7 +91,12 @@ class Applier:
                 since it was complete, so the newest one is taken then.
         """
         with _held_up(f"return to {deployment}"):
-            name = self._whole_tree(deployment, digest) if digest else self._tree_of(deployment)
+            entries = self._all()
+            trees = _trees(entries)
+            if digest:
+                name = self._whole_tree(trees.get(deployment, []), digest)
+            else:
+                name = _tree_of(deployment, trees, self._current(entries))
             if name is None:
                 return False
             self._sync_deployments(name)
@@ -104,7 +112,7 @@ class Applier:
     def remove(self, deployment: str) -> None:
         """Takes the trees of a deployment that is not current off the device. ``tidy`` frees their space."""
         with _held_up(f"remove {deployment}"):
-            self._discard(self._trees().get(deployment, ()))
+            self._discard(_trees(self._all()).get(deployment, ()))
 
     def tidy(self, damaged: frozenset[str]) -> None:
         """Deletes what interrupted or finished steps left behind.
@@ -116,8 +124,9 @@ class Applier:
             for name, kind in self._files.entries("").items():
                 if name.startswith(_NEW_CURRENT) and kind == "link":
                     self._files.unlink(name)
-            current = self._current()
-            for deployment, names in self._trees().items():
+            entries = self._all()
+            current = self._current(entries)
+            for deployment, names in _trees(entries).items():
                 if current in names and deployment not in damaged:
                     self._discard(name for name in names if name != current)
             for name, kind in self._all().items():
@@ -126,30 +135,23 @@ class Applier:
                     self._delete(f"{DEPLOYMENTS}/{name}", kind)
 
     def _all(self) -> dict[str, files.Kind]:
-        return self._files.entries(DEPLOYMENTS) if DEPLOYMENTS in self._files.entries("") else {}
+        try:
+            return self._files.entries(DEPLOYMENTS)
+        except FileNotFoundError:
+            if DEPLOYMENTS in self._files.entries(""):  # a root that is not there is no empty one
+                raise
+            return {}
 
-    def _trees(self) -> dict[str, list[str]]:
-        """The names of each deployment's trees, the oldest first."""
-        trees: dict[str, list[str]] = {}
-        for name, kind in self._all().items():
-            if kind == "directory" and (deployment := _deployment(name)):
-                trees.setdefault(deployment, []).append(name)
-        return {deployment: sorted(names, key=_number) for deployment, names in trees.items()}
-
-    def _current(self) -> str | None:
+    def _current(self, entries: Mapping[str, files.Kind]) -> str | None:
         """The name of the tree that is in sight; None if there is none, or the link is not one of ours."""
         target = self._files.read_link(CURRENT)
         parent, _, name = (target or "").rpartition("/")
         is_ours = parent == DEPLOYMENTS and _deployment(name) is not None
-        return name if is_ours and self._all().get(name) == "directory" else None
+        return name if is_ours and entries.get(name) == "directory" else None
 
-    def _tree_of(self, deployment: str) -> str:
-        """The tree that counts as the deployment's: the one in sight, else the newest."""
-        current = self._current()
-        return current if current and _deployment(current) == deployment else self._trees()[deployment][-1]
-
-    def _whole_tree(self, deployment: str, digest: str) -> str | None:
-        believed = [name for name in self._trees().get(deployment, ()) if name not in self._disbelieved]
+    def _whole_tree(self, names: Iterable[str], digest: str) -> str | None:
+        """The newest of a deployment's trees that is believed and has this digest."""
+        believed = [name for name in names if name not in self._disbelieved]
         return next((name for name in reversed(believed) if self._is_whole(name, digest)), None)
 
     def _is_whole(self, name: str, digest: str) -> bool:
@@ -184,7 +186,7 @@ class Applier:
                 if kind == "directory":
                     todo.append(below)
 
-    def _stage(self, manifest: Manifest) -> str:
+    def _stage(self, manifest: Manifest, name: str) -> str:
         if DEPLOYMENTS not in self._files.entries(""):
             self._files.make_directory(DEPLOYMENTS)
             self._files.sync_directory("")
@@ -198,13 +200,8 @@ class Applier:
         for directory in reversed(directories):
             self._files.sync_directory(f"{staging}/{directory}")
         self._files.sync_directory(staging)
-        name = self._free_name(manifest.id)
         self._files.rename(staging, f"{DEPLOYMENTS}/{name}")
         return name
-
-    def _free_name(self, deployment: str) -> str:
-        taken = [_number(name) for name in self._all() if _deployment(name) == deployment]
-        return f"{deployment}.{max(taken) + 1}" if taken else deployment
 
     def _sync_deployments(self, name: str) -> None:
         """Puts the name of a tree on the disk. If that fails, the tree is not believed again."""
@@ -221,7 +218,10 @@ class Applier:
         self._files.sync_directory("")
 
     def _discard(self, names: Iterable[str]) -> None:
+        """Takes their names from trees that are not in sight: not before it is on the disk that they are not. A sync of
+        ``current`` that failed, or was never come to, would leave it leading nowhere after a loss of power."""
         for name in names:
+            self._files.sync_directory("")
             self._files.rename(f"{DEPLOYMENTS}/{name}", f"{DEPLOYMENTS}/{_TRASH}{secrets.token_hex(8)}")
             self._files.sync_directory(DEPLOYMENTS)
 
@@ -237,8 +237,12 @@ class Applier:
         self._files.remove_directory(path)
 
 
-def _check(manifest: Manifest) -> None:
-    """Refuses what can never be applied, before anything is written."""
+def check(manifest: Manifest) -> None:
+    """Refuses what can never be applied, before anything is written.
+
+    Raises:
+        errors.Rejected: a path, content, mode or digest that is not as it must be.
+    """
     try:
         paths.check_paths(instance.path for instance in manifest.instances)
     except paths.PathError as error:
@@ -261,6 +265,25 @@ def _deployment(name: str) -> str | None:
     is_deployment = deployment.startswith(ids.Prefix.DEPLOYMENT.value) and ids.is_id(deployment)
     is_number = number.isascii() and number.isdecimal() and not number.startswith("0")
     return deployment if is_deployment and (is_number or not dot) else None
+
+
+def _trees(entries: Mapping[str, files.Kind]) -> dict[str, list[str]]:
+    """The names of each deployment's trees, the oldest first."""
+    trees: dict[str, list[str]] = {}
+    for name, kind in entries.items():
+        if kind == "directory" and (deployment := _deployment(name)):
+            trees.setdefault(deployment, []).append(name)
+    return {deployment: sorted(names, key=_number) for deployment, names in trees.items()}
+
+
+def _tree_of(deployment: str, trees: Mapping[str, Sequence[str]], current: str | None) -> str:
+    """The tree that counts as the deployment's: the one in sight, else the newest."""
+    return current if current and _deployment(current) == deployment else trees[deployment][-1]
+
+
+def _free_name(deployment: str, entries: Iterable[str]) -> str:
+    taken = [_number(name) for name in entries if _deployment(name) == deployment]
+    return f"{deployment}.{max(taken) + 1}" if taken else deployment
 
 
 def _number(name: str) -> int:

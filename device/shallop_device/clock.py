@@ -12,6 +12,7 @@ _SYNCED_MARK = pathlib.Path("/run/systemd/timesync/synchronized")
 _TIMEX_BYTES = 512
 """More than ``struct timex`` takes on any Linux; all zero asks without changing anything."""
 _TIME_ERROR = 5
+_LIBC = ctypes.CDLL(None)
 
 
 class Clock(Protocol):
@@ -46,7 +47,7 @@ class SystemClock:
         if _SYNCED_MARK.exists():
             return True
         try:
-            state = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))
+            state = _LIBC.adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))
         except (OSError, AttributeError):
             return False
         return 0 <= int(state) < _TIME_ERROR

@@ -65,6 +65,17 @@ def _first(db: sqlite_utils.Database) -> None:  # pyright: ignore[reportUnusedFu
     db.table("guard").insert({**_ONE, "applying": 0, "message_digest": None, "deaths": 0})
 
 
+# What every order writes is written here: sqlite-utils looks the tables up before each statement, and a robot waits.
+_SET_ACCEPTED = "insert or replace into accepted (id, envelope, envelope_digest, payload) values (1, ?, ?, ?)"
+_SET_REFUSED = "insert into refused (id, body) values (1, ?)"
+_SET_REPORT = "insert or replace into report (id, seq, body, sent) values (1, ?, ?, 0)"
+_SET_GUARD = "update guard set applying = :applying, message_digest = :message_digest, deaths = :deaths"
+_ADD_HOLDING = """
+insert into holding (position, id, digest, activity, error, attempts, reason_code, reason_message, since)
+values (:position, :id, :digest, :activity, :error, :attempts, :reason_code, :reason_message, :since)
+"""
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Outgoing:
     """The newest report, as it goes out, and whether the broker has acknowledged it."""
@@ -94,12 +105,14 @@ class Store:
     def __init__(self, db: sqlite_utils.Database) -> None:
         self._db = db
         self._begun: str | None = None
+        self._is_synced = True
         self._incarnation = str(self._row("device")["incarnation"])
         self._guard: dict[str, Any] = self._row("guard")
         accepted = self._find("accepted", columns="envelope_digest")
         self._accepted_digest = None if accepted is None else str(accepted["envelope_digest"])
         self._memory = self._read_memory()
         self._report = self._read_report()
+        self._said = None if self._report is None else _facts(_parse(self._report.body))
 
     @classmethod
     def open(cls, directory: Path) -> Store:
@@ -204,14 +217,17 @@ class Store:
     def begin_message(self, digest: str) -> int:
         """Notes that a message is about to be looked at, until ``remember`` says that it was judged.
 
+        The first time this outlives the agent's death, which a message may bring about, and not a loss of power,
+        which it does not; so a message that does no harm costs no wait for the disk.
+
         Returns:
             How often the agent died of this message so far.
         """
         if digest != self._begun:
             died = int(self._guard["deaths"]) + 1 if self._guard["message_digest"] == digest else 0
             guard: dict[str, Any] = {**self._guard, "message_digest": digest, "deaths": died}
-            with self._transaction():
-                self._change("guard", guard)
+            with self._transaction(synced=died > 0):
+                self._db.conn.execute(_SET_GUARD, guard)
             self._guard = guard
             self._begun = digest
         return int(self._guard["deaths"])
@@ -237,7 +253,7 @@ class Store:
             again: the report is news though it says nothing new.
         """
         report = compose(self._report.seq + 1 if self._report else 1)
-        is_news = again or self._report is None or _facts(report) != _facts(_parse(self._report.body))
+        is_news = again or self._said is None or _facts(report) != self._said
         guard: dict[str, Any] = {**self._guard, "applying": int(applying)}
         if judged:
             guard.update(message_digest=None, deaths=0)
@@ -246,11 +262,12 @@ class Store:
         outgoing = Outgoing(report.seq, report.to_bytes(), sent=False) if is_news else self._report
         with self._transaction():
             self._write_memory(memory, envelope)
-            self._change("guard", guard)
+            self._db.conn.execute(_SET_GUARD, guard)
             if is_news and outgoing:
-                self._db.table("report").upsert({**_ONE, **dataclasses.asdict(outgoing)}, pk="id")
+                self._db.conn.execute(_SET_REPORT, [outgoing.seq, outgoing.body])
         self._memory = memory
         self._report = outgoing
+        self._said = _facts(report) if is_news else self._said
         self._guard = guard
         if envelope is not None:
             self._accepted_digest = hashlib.sha256(envelope).hexdigest()
@@ -258,10 +275,12 @@ class Store:
             self._begun = None
 
     def mark_sent(self, seq: int) -> None:
-        """Notes that the broker acknowledged a report; if there is a newer one by now, that is still to be sent."""
+        """Notes that the broker acknowledged a report; if there is a newer one by now, that is still to be sent.
+
+        A loss of power may undo it: then the report is sent once more."""
         if self._report and self._report.seq == seq and not self._report.sent:
-            with self._transaction():
-                self._change("report", {"sent": 1})
+            with self._transaction(synced=False):
+                self._db.conn.execute("update report set sent = 1")
             self._report = dataclasses.replace(self._report, sent=True)
 
     def add_event(self, event: Event) -> None:
@@ -283,8 +302,12 @@ class Store:
             self._db.conn.execute("delete from event where id = ?", [number])
 
     @contextlib.contextmanager
-    def _transaction(self) -> Generator[None]:
+    def _transaction(self, *, synced: bool = True) -> Generator[None]:
+        """A transaction that is on the disk when the block has ended, or with the next that is ``synced``."""
         try:
+            if synced is not self._is_synced:
+                self._db.conn.execute(f"pragma synchronous = {'full' if synced else 'normal'}")
+                self._is_synced = synced
             self._db.conn.execute("begin immediate")
             try:
                 yield
@@ -332,18 +355,15 @@ class Store:
     def _write_memory(self, memory: device.Memory, envelope: bytes | None) -> None:
         if envelope is not None and memory.order is not None:
             digest = hashlib.sha256(envelope).hexdigest()
-            payload = memory.order.to_bytes()
-            row = {**_ONE, "envelope": envelope, "envelope_digest": digest, "payload": payload}
-            self._db.table("accepted").upsert(row, pk="id")
+            self._db.conn.execute(_SET_ACCEPTED, [envelope, digest, memory.order.to_bytes()])
         if memory.holdings != self._memory.holdings:
             self._db.conn.execute("delete from holding")
-            self._db.table("holding").insert_all(
-                {"position": position, **_row_of(holding)} for position, holding in enumerate(memory.holdings)
-            )
+            rows = [{"position": at, **_row_of(holding)} for at, holding in enumerate(memory.holdings)]
+            self._db.conn.executemany(_ADD_HOLDING, rows)
         if memory.refused != self._memory.refused:
             self._db.conn.execute("delete from refused")
             if memory.refused is not None:
-                self._db.table("refused").insert({**_ONE, "body": memory.refused.model_dump_json()})
+                self._db.conn.execute(_SET_REFUSED, [memory.refused.model_dump_json()])
 
 
 def connect(directory: Path) -> sqlite_utils.Database:

@@ -66,6 +66,7 @@ class Worker:
         self._memory = memory.memory
         self._disk = device.Disk()
         self._pending: bytes | None = None
+        self._begun: str | None = None
         self._failures = 0
         self._retry_at: float | None = None
         self._next_attempts: dict[str, datetime.datetime] = {}
@@ -129,9 +130,11 @@ class Worker:
             is_safe = deaths < MAX_DEATHS
             received = self._judge(data) if is_safe else self._quarantine(digest, deaths)
             is_new = received.outcome == "accepted"
+            memory, attempt = self._begin(received.memory) if is_new else (received.memory, None)
             if is_new:
                 self.retry_now()
-            self._remember(received.memory, envelope=data if is_new else None, judged=is_safe)
+            self._remember(memory, envelope=data if is_new else None, applying=attempt is not None, judged=is_safe)
+            self._begun = attempt
         except errors.HeldUp as error:
             self._pending = data
             self._hold(None, error)
@@ -185,6 +188,14 @@ class Worker:
             logger.warning("refused a desired state: %s: %s", refused.code, refused.message)
         return received
 
+    def _begin(self, memory: device.Memory) -> tuple[device.Memory, str | None]:
+        """A memory with a new order in it; if applying is what it asks for next, with the attempt counted, so that the
+        order and the beginning of the attempt become durable at once."""
+        step = device.plan(memory, self._disk, self._clock.now())
+        if not isinstance(step, device.Apply):
+            return memory, None
+        return device.begun(memory, step.manifest.id), step.manifest.id
+
     def _quarantine(self, digest: str, deaths: int) -> device.Received:
         words = f"the agent died {deaths} times of the message with SHA-256 {digest}; it is not looked at again"
         logger.error(words)
@@ -233,7 +244,10 @@ class Worker:
         self._failures = 0
 
     def _apply(self, manifest: desired.Manifest) -> None:
-        self._remember(device.begun(self._memory, manifest.id), applying=True)
+        if self._begun != manifest.id:
+            self._remember(device.begun(self._memory, manifest.id), applying=True)
+        self._begun = None
+        leaves_something = self._untidy or manifest.id in self._disk.trees
         self._untidy = True
         try:
             self._applier.apply(manifest)
@@ -241,8 +255,9 @@ class Worker:
             logger.error("%s can never be applied: %s", manifest.id, error)  # noqa: TRY400  the reason says it all
             self._remember(device.rejected(self._memory, manifest.id, error.reason, self._clock.now()))
             return
-        self._disk = dataclasses.replace(self._disk, damaged=self._disk.damaged - {manifest.id})
-        self._look()
+        self._untidy = leaves_something
+        trees, damaged = self._disk.trees | {manifest.id}, self._disk.damaged - {manifest.id}
+        self._disk = dataclasses.replace(self._disk, current=manifest.id, trees=trees, damaged=damaged)
         self._remember(device.applied(self._memory, manifest.id, self._clock.now()))
         logger.info("%s is in force", manifest.id)
 
@@ -343,6 +358,8 @@ class Worker:
 
         self._store.remember(memory, compose, envelope=envelope, applying=applying, judged=judged, again=again)
         self._memory = memory
+        if not applying:
+            self._begun = None
 
     def _log_held_up(self, error: errors.HeldUp, subject: str | None) -> None:
         logger.warning("held up: %s: %s", error.reason.code, error, extra={"deployment": subject})

@@ -391,3 +391,19 @@ def test_remove_takes_every_tree_of_a_deployment(hands, root, shore):
     hands.remove(manifest.id)
 
     assert everything(root) == {"deployments": None}
+
+
+def test_what_is_in_sight_is_on_the_disk_before_a_tree_goes(root, shore):
+    """The sync that belonged to the switch may have failed, or the agent died before it."""
+    steps: list[tuple[str, str]] = []
+    hands = applier.Applier(testing.Watched(files.RootedFiles(root), lambda name, path: steps.append((name, path))))
+    manifest = shore.manifest({"a": "1"})
+    hands.apply(manifest)
+    (root / applier.CURRENT).unlink()
+    steps.clear()
+
+    hands.remove(manifest.id)
+
+    changes = [step for step in steps if step[0] not in testing.LOOKING]
+    assert changes[0] == ("sync_directory", "")
+    assert changes[1][0] == "rename"

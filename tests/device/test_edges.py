@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import json
 import logging
@@ -45,14 +44,11 @@ def test_the_systems_clock_runs_forward():
 @pytest.mark.parametrize(("state", "expected"), [(0, True), (4, True), (5, False), (-1, False)])
 def test_the_kernel_says_whether_the_clock_is_synced(state, expected, tmp_path: Path, monkeypatch):
     class Library:
-        def __init__(self, _name: None) -> None:
-            pass
-
         def adjtimex(self, _timex: object) -> int:
             return state
 
     monkeypatch.setattr(clock, "_SYNCED_MARK", tmp_path / "none")
-    monkeypatch.setattr(ctypes, "CDLL", Library)
+    monkeypatch.setattr(clock, "_LIBC", Library())
 
     assert clock.SystemClock().synced() is expected
 
@@ -62,7 +58,7 @@ def test_systemds_mark_is_believed_and_no_source_means_not_synced(tmp_path: Path
     assert clock.SystemClock().synced()
 
     monkeypatch.setattr(clock, "_SYNCED_MARK", tmp_path / "none")
-    monkeypatch.setattr(ctypes, "CDLL", lambda _name: object())
+    monkeypatch.setattr(clock, "_LIBC", object())
     assert not clock.SystemClock().synced()
 
 

@@ -197,7 +197,7 @@ def test_every_cut_is_survived(make, memory_path: Path):
         shutil.rmtree(memory_path / str(step))
         if not was_cut:
             break
-    assert step > 5
+    assert step > 4
 
 
 @pytest.mark.parametrize("make", [first_apply_of_one_file, replace_of_one_file], ids=lambda make: make.__name__)

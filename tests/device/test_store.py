@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sqlite3
 import stat
 from pathlib import Path
@@ -215,3 +217,67 @@ def test_tables_are_strict(opened):
 
     assert len(strict) == 8
     assert set(strict) == {1}
+
+
+class Noting(store.Store):
+    """A store that notes, for each commit, how long the WAL was then if the commit waited for the disk."""
+
+    commits: list[int | None]
+    wal: Path
+
+    @classmethod
+    def on(cls, directory: Path) -> Noting:
+        noting = cls(store.connect(directory))
+        noting.commits, noting.wal = [], directory / f"{store.FILE}-wal"
+        return noting
+
+    def _commit(self) -> None:
+        super()._commit()
+        is_synced = self._db.conn.execute("pragma synchronous").fetchone() == (2,)
+        self.commits.append(self.wal.stat().st_size if is_synced else None)
+
+
+def test_an_order_and_an_outcome_wait_for_the_disk_and_what_may_be_lost_does_not(tmp_path: Path, shore):
+    order = shore.order(shore.manifest({"a": "1"}))
+    accepted = device.receive(device.Memory(), order, AT).memory
+    noting = Noting.on(tmp_path / "state")
+
+    noting.begin_message("digest")
+    remember(noting, accepted, envelope=shore.seal(order), judged=True)
+    noting.mark_sent(1)
+    remember(noting, device.applied(accepted, order.deployment.id, AT))
+    noting.next_connection()
+
+    assert [waited is not None for waited in noting.commits] == [False, True, False, True, True]
+    noting.close()
+
+
+def test_a_loss_of_power_takes_no_more_than_what_was_not_synced(tmp_path: Path, shore):
+    """What may be missing after it: everything in the WAL behind the last sync."""
+    order = shore.order(shore.manifest({"a": "1"}))
+    memory = device.receive(device.Memory(), order, AT).memory
+    noting = Noting.on(tmp_path / "state")
+    noting.next_connection()
+    remember(noting, memory, envelope=shore.seal(order))
+    kept = noting.commits[-1]
+    noting.mark_sent(1)
+    noting.begin_message("digest")
+    for name in (store.FILE, f"{store.FILE}-wal"):
+        (tmp_path / "cut").mkdir(exist_ok=True)
+        shutil.copy(tmp_path / "state" / name, tmp_path / "cut" / name)
+    os.truncate(tmp_path / "cut" / f"{store.FILE}-wal", kept)
+
+    after = store.Store.open(tmp_path / "cut")
+
+    assert (after.memory, after.report.sent) == (memory, False)
+    assert after.begin_message("digest") == 0
+    for each in (noting, after):
+        each.close()
+
+
+def test_a_message_that_the_agent_died_of_is_counted_for_good(tmp_path: Path):
+    for deaths in range(3):
+        noting = Noting.on(tmp_path)
+        assert noting.begin_message("digest") == deaths
+        assert [waited is not None for waited in noting.commits] == [deaths > 0]
+        noting.close()

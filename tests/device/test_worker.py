@@ -400,8 +400,8 @@ def test_an_agent_that_dies_applying_waits_longer_each_time(robot, shore):
             robot.settle()
         waits.append(robot.clock.monotonic() - sum(waits))
 
-    assert robot.store.memory.holdings[0].attempts == 8
-    assert waits[0] == 0
+    assert robot.store.memory.holdings[0].attempts == 1 + 8  # the first began when the order was taken
+    assert waits[0] <= 1
     assert max(waits) > 8
     robot.boot()
     robot.settle()
