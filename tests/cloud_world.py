@@ -9,10 +9,10 @@ from typing import Any
 
 import httpx
 from fastapi.testclient import TestClient
-from shallop_cloud import testing
 from shallop_cloud.link import orders
 from shallop_cloud.link.ingest import Ingest
 from shallop_cloud.store import devices
+from shallop_cloud.testing import ashore
 from shallop_protocol import desired, device, ids, messages
 from shallop_protocol.topics import Kind
 
@@ -55,7 +55,7 @@ class Robot:
         envelope = self._world.published(self.id)
         if envelope is not None:
             wire = ids.on_wire(self.id)
-            order = desired.open_desired(envelope, {testing.SIGNER.key.keyid: testing.SIGNER.key}, wire)
+            order = desired.open_desired(envelope, {ashore.SIGNER.key.keyid: ashore.SIGNER.key}, wire)
             self.memory = device.receive(self.memory, order, NOW).memory
         while (step := device.plan(self.memory, self.disk, NOW)) is not None:
             self._do(step)
@@ -110,10 +110,10 @@ class World:
     directory: Path
 
     def __post_init__(self) -> None:
-        self._context = testing.shore(self.directory)
+        self._context = ashore.shore(self.directory)
         self.ashore = self._context.__enter__()
         self.client = TestClient(self.ashore.app, raise_server_exceptions=False)
-        self.client.headers["Authorization"] = f"Bearer {testing.TOKEN}"
+        self.client.headers["Authorization"] = f"Bearer {ashore.TOKEN}"
         self.publisher = Publisher()
         self.ingest = Ingest(self.ashore.shore.database, self.ashore.shore.topics, self.publisher)
 
@@ -149,7 +149,8 @@ class World:
         shore = self.ashore.shore
         with shore.database.write() as connection:
             devices.mark_published(connection, [key])
-            return orders.sealed(connection, [key], shore.signer, shore.limits.envelope).get(key)
+            found = orders.newest(connection, [key])
+        return desired.seal_desired(found[0], shore.signer, shore.limits.envelope) if found else None
 
     def hear(self, key: str, kind: Kind, payload: bytes) -> None:
         self.ingest.record([(self.ashore.shore.topics.of(ids.on_wire(key), kind), payload)])

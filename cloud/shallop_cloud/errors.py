@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from shallop_cloud.configs.findings import Finding
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # the package brings jsonschema with it, which not everyone who may fail needs
+    from shallop_cloud.configs.findings import Finding
 
 
 class Problem(Exception):

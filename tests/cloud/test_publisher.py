@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
+
 import pytest
 from cloud_world import World
 from shallop_cloud.link import publisher
 from shallop_cloud.link.publisher import Publisher
 from shallop_cloud.store import devices
-from shallop_cloud.testing import SIGNER
+from shallop_cloud.testing.ashore import SIGNER
 from shallop_protocol import desired, messages
 
 
@@ -20,11 +23,13 @@ class Connection:
         self.recorded: list[int] = []
         self._world = world
 
-    def publish(self, topic: str, payload: bytes, *, retain: bool) -> bool:
-        self.sent.append((topic, payload, retain))
+    def publish_many(self, messages: Sequence[tuple[str, bytes]], *, retain: bool) -> int:
+        self.sent += [(topic, payload, retain) for topic, payload in messages]
         with self._world.ashore.shore.database.read() as connection:
-            self.recorded += [devices.load(connection, key).published for key in devices.unpublished(connection, 10)]
-        return self.is_up
+            self.recorded += [
+                devices.load(connection, key).published for key in devices.unpublished(connection, 10, tidying=False)
+            ]
+        return len(messages) if self.is_up else 0
 
 
 @pytest.fixture
@@ -118,3 +123,31 @@ def test_taking_everything_off_is_an_order(world: World, line: Connection, sende
     sender.round()
     order = _order(line)
     assert (order.deployment, order.generation) == (None, 2)
+
+
+def test_orders_that_only_tidy_up_wait_for_the_others(world: World, line: Connection, sender: Publisher) -> None:
+    world.release()
+    done, waiting = world.device("a"), world.device("b")
+    world.order("max: 1\n", "a")
+    done.settle()
+    world.order("max: 2\n", "a")
+    done.obey()
+    done.tell()
+    world.order("max: 1\n", "b")
+    sender.round()
+    assert [(_order(line).device, _order(line).generation)] == [(waiting.id.lower(), 1)]
+    deadline = time.monotonic() + 5
+    while len(line.sent) < 2 and time.monotonic() < deadline:
+        sender.round()
+    assert [(_order(line).device, _order(line).generation)] == [(done.id.lower(), 3)]
+
+
+def test_an_order_that_does_not_fit_any_more_stops_no_other(world: World, line: Connection) -> None:
+    shore = world.ashore.shore
+    world.release()
+    world.device("a")
+    other = world.device("b")
+    world.order("\n".join(f"k{number}: {number * number}" for number in range(300)), "a")
+    world.order("max: 1\n", "b")
+    Publisher(shore.database, shore.signer, shore.topics, line, 1_500).round()
+    assert [_order(line, index).device for index in range(len(line.sent))] == [other.id.lower()]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
 import fastapi
@@ -14,9 +15,9 @@ from shallop_protocol.statuses import Activity, Error
 
 from shallop_cloud import errors
 from shallop_cloud.api import edge, models, problems, show
-from shallop_cloud.services import deployments, devices, lookup, reading, releases, validation
+from shallop_cloud.services import contents, deployments, devices, lookup, reading, releases, validation
 from shallop_cloud.services.shore import Shore
-from shallop_cloud.store import tokens
+from shallop_cloud.store import fleet, tokens
 
 VERSION = importlib.metadata.version("shallop-cloud")
 
@@ -96,6 +97,24 @@ def enrol(shore: S, body: models.NewEnrolment) -> models.Enrolment:
     )
 
 
+@_open.post("/enrolments:batch", status_code=201)
+def enrol_many(shore: S, body: models.NewEnrolments) -> models.Enrolments:
+    """Exchange many one-time tokens, all or none, as a workshop does that sets up many robots."""
+    enrolled = devices.enrol_many(shore, [(each.token, each.secret) for each in body.enrolments])
+    return models.Enrolments(
+        devices=[models.EnrolledDevice(id=each.device, name=each.name) for each in enrolled],
+        mqtt=models.Mqtt(url=shore.broker.url, protocol=shore.broker.protocol, topic_root=shore.topics.root),
+        signing_keys=[shore.signer.key.text],
+    )
+
+
+@_guarded.get("/summary")
+def summary(shore: S) -> models.Summary:
+    """The fleet in numbers."""
+    with shore.database.read() as connection:
+        return models.Summary(**dataclasses.asdict(fleet.count(connection)))
+
+
 @_guarded.post("/releases", status_code=201)
 def create_release(shore: S, actor: Actor, body: models.NewRelease) -> models.Release:
     """Make a release."""
@@ -141,6 +160,13 @@ def create_device(shore: S, actor: Actor, body: models.NewDevice) -> models.Crea
     return show.created_device(created.row, created.token)
 
 
+@_guarded.post("/devices:batch", status_code=201)
+def create_devices(shore: S, actor: Actor, body: models.NewDevices) -> models.CreatedDevices:
+    """Make many devices: all of them, or none."""
+    created = devices.create_many(shore, [(each.name, each.labels) for each in body.devices], actor)
+    return models.CreatedDevices(data=[show.created_device(each.row, each.token) for each in created])
+
+
 @_guarded.get("/devices")
 def list_devices(
     shore: S,
@@ -181,15 +207,26 @@ def device_history(shore: S, key: Key, limit: Limit = 50, cursor: Cursor = None)
 def create_deployment(shore: S, actor: Actor, body: models.NewDeployment) -> models.Deployment:
     """Make a deployment, and order it unless ``staged``."""
     request = deployments.Request(
-        device=body.device,
         release=body.release,
-        configs=[deployments.Config(each.config_type, each.content) for each in body.configs],
+        configs=_configs(body.configs),
         description=body.description,
         staged=body.staged,
         expected_current=_expected(body),
         patched_from=body.patched_from,
     )
-    return _deployment(reading.deployment(shore, deployments.create(shore, request, actor)))
+    return _deployment(reading.deployment(shore, deployments.create(shore, body.device, request, actor)))
+
+
+@_guarded.post("/deployments:batch")
+def create_deployments(shore: S, actor: Actor, body: models.NewDeployments) -> models.MadeDeployments:
+    """Make a deployment of the same files for each of many devices.
+
+    If the files are not right, nothing is made. Then each device is by itself: its item has the id of its deployment,
+    or the problem that it had, and the others get theirs all the same.
+    """
+    request = deployments.Request(body.release, _configs(body.configs), body.description, body.staged)
+    chosen = body.devices if body.devices is not None else body.labels or {}
+    return show.made_deployments(deployments.create_many(shore, chosen, request, actor))
 
 
 @_guarded.get("/deployments")
@@ -264,6 +301,10 @@ def _release(listed: reading.Listed[Any]) -> models.Release:
 def _deployment(listed: reading.Listed[Any]) -> models.Deployment:
     row = listed.rows[0]
     return show.deployment(row, listed.parts[row["id"]])
+
+
+def _configs(given: Sequence[models.NewConfig]) -> list[contents.Config]:
+    return [contents.Config(each.config_type, each.content) for each in given]
 
 
 def _expected(body: models.NewDeployment | models.Act) -> str | cloud.AnyCurrent | None:

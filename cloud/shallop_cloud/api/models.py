@@ -161,6 +161,22 @@ class CreatedDevice(Device):
     token: str
 
 
+MAX_BATCH = 10_000
+"""Things that one request makes."""
+
+
+class NewDevices(Taken):
+    """Devices to be made, all or none."""
+
+    devices: Annotated[list[NewDevice], pydantic.Field(min_length=1, max_length=MAX_BATCH)]
+
+
+class CreatedDevices(Shown):
+    """New devices, in the order in which they were asked for."""
+
+    data: list[CreatedDevice]
+
+
 class NewEnrolment(Taken):
     """A robot asks for its place in the fleet. It chose ``secret`` itself and saved it before it asked."""
 
@@ -193,6 +209,28 @@ class Enrolment(Shown):
     signing_keys: list[str] = pydantic.Field(description="Raw Ed25519 public keys, base64, that sign desired states.")
 
 
+class NewEnrolments(Taken):
+    """Robots ask for their places in the fleet, all or none."""
+
+    enrolments: Annotated[list[NewEnrolment], pydantic.Field(min_length=1, max_length=MAX_BATCH)]
+
+
+class Mqtt(Shown):
+    """Where robots connect; each as its own device id in lower case."""
+
+    url: str
+    protocol: Literal["3.1.1", "5"]
+    topic_root: str
+
+
+class Enrolments(Shown):
+    """The answer to robots that enrol together, in the order in which they were asked for."""
+
+    devices: list[EnrolledDevice]
+    mqtt: Mqtt
+    signing_keys: list[str] = pydantic.Field(description="Raw Ed25519 public keys, base64, that sign desired states.")
+
+
 # deployments
 
 
@@ -216,6 +254,53 @@ class NewDeployment(Taken):
         default=None,
         description="What is believed to be desired now, null for nothing; leave it out to order no matter what.",
     )
+
+
+DeviceKey = Annotated[str, pydantic.Field(min_length=1, max_length=128)]
+
+
+class NewDeployments(Taken):
+    """Deployments of the same files, one for each of many devices, named or chosen by label."""
+
+    devices: Annotated[list[DeviceKey], pydantic.Field(min_length=1, max_length=MAX_BATCH)] | None = pydantic.Field(
+        default=None, description="Ids, id prefixes or names."
+    )
+    labels: Annotated[dict[str, str], pydantic.Field(max_length=32)] | None = pydantic.Field(
+        default=None, description="Every device that has all of these labels; an empty object means every device."
+    )
+    release: Annotated[str, pydantic.Field(min_length=1, max_length=128, description="Id, id prefix or version.")]
+    configs: Annotated[list[NewConfig], pydantic.Field(max_length=256)]
+    description: Annotated[str, pydantic.Field(max_length=1024)] = ""
+    staged: bool = False
+
+    @pydantic.model_validator(mode="after")
+    def _one_choice(self) -> NewDeployments:
+        if (self.devices is None) == (self.labels is None):
+            raise ValueError("name the devices, or choose them by labels: one of the two")
+        return self
+
+
+class ItemProblem(Shown):
+    """Why something was not done for one item of a batch."""
+
+    status: int
+    code: str
+    detail: str
+
+
+class MadeDeployment(Shown):
+    """One device's part of a batch: the id of its deployment, or a problem."""
+
+    device: str = pydantic.Field(description="As it was asked for, or its name if it was chosen by label.")
+    device_id: str | None
+    id: str | None
+    problem: ItemProblem | None
+
+
+class MadeDeployments(Shown):
+    """What became of each device's part of a batch, in the order in which they were asked for, or by name."""
+
+    data: list[MadeDeployment]
 
 
 class Act(Taken):
@@ -282,6 +367,17 @@ class Health(Shown):
     status: Literal["ok", "degraded"]
     broker_connected: bool
     version: str
+
+
+class Summary(Shown):
+    """The fleet in numbers."""
+
+    devices: int
+    online: int
+    in_sync: int = pydantic.Field(description="Devices that have answered their newest order, or never had one.")
+    deployments: dict[str, int] = pydantic.Field(
+        description="By status, those that are neither archived nor failed and cleared away."
+    )
 
 
 class Problem(Shown):

@@ -7,10 +7,12 @@ from itertools import groupby
 from typing import Any
 
 import sqlalchemy as sa
+from shallop_protocol import messages
 from shallop_protocol.statuses import Activity, Error, merge
 
-from shallop_cloud import configs
+from shallop_cloud import configs, errors
 from shallop_cloud.api import models
+from shallop_cloud.services import deployments as services
 from shallop_cloud.store import deployments, releases
 
 
@@ -56,18 +58,18 @@ def _device(row: sa.RowMapping) -> dict[str, Any]:
 
 
 def _last_known(row: sa.RowMapping) -> models.LastKnown | None:
-    report = row["report"]
-    if report is None:
+    if row["report"] is None:
         return None
+    report = messages.Report.model_validate(row["report"])
     return models.LastKnown(
-        current=report["current"],
-        generation=report["generation"],
-        seq=report["seq"],
-        incarnation=report["incarnation"],
-        device_time=report["at"],
-        clock_synced=report["clock_synced"],
-        agent_version=report["agent"]["version"],
-        refused=models.Refusal(**report["refused"]) if report["refused"] else None,
+        current=report.current,
+        generation=report.generation,
+        seq=report.seq,
+        incarnation=report.incarnation,
+        device_time=report.at,
+        clock_synced=report.clock_synced,
+        agent_version=report.agent.version,
+        refused=models.Refusal(**report.refused.model_dump()) if report.refused else None,
         reported_at=row["reported_at"],
     )
 
@@ -92,6 +94,25 @@ def deployment(row: sa.RowMapping, instances: Sequence[deployments.Instance]) ->
             for each in instances
         ],
     )
+
+
+def made_deployments(made: Sequence[services.Made]) -> models.MadeDeployments:
+    """What became of each device's part of a batch."""
+    return models.MadeDeployments(
+        data=[
+            models.MadeDeployment(
+                device=each.device,
+                device_id=each.device_id,
+                id=each.deployment,
+                problem=_item_problem(each.problem) if each.problem else None,
+            )
+            for each in made
+        ]
+    )
+
+
+def _item_problem(problem: errors.Problem) -> models.ItemProblem:
+    return models.ItemProblem(status=problem.status, code=problem.code, detail=problem.detail)
 
 
 def config_instance(row: sa.RowMapping) -> models.ConfigInstance:

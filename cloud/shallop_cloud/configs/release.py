@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from typing import Any
 
 from shallop_protocol import paths
 
@@ -39,6 +40,16 @@ class ConfigTypeDraft:
     """Under the robot's configuration root."""
     required: bool = True
 
+    def to_json(self) -> dict[str, Any]:
+        """As the API takes it."""
+        return {
+            "name": self.name,
+            "schema": self.schema.to_json(),
+            "format": self.format.value,
+            "path": self.path,
+            "required": self.required,
+        }
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ReleaseDraft:
@@ -48,6 +59,11 @@ class ReleaseDraft:
     config_types: tuple[ConfigTypeDraft, ...]
     git_commit: str | None = None
     """The commit that it was made from, 40 hex digits."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As the API takes it."""
+        types = [each.to_json() for each in self.config_types]
+        return {"version": self.version, "git_commit": self.git_commit, "config_types": types}
 
 
 def problems(draft: ReleaseDraft) -> list[tuple[Path, str]]:

@@ -26,6 +26,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from shallop_cloud import errors
+from shallop_cloud.link import socket
 
 KEEPALIVE_S = 30
 CONNECT_TIMEOUT_S = 10
@@ -106,9 +107,12 @@ class Connection:
         self._stopping = asyncio.Event()
         self._lost = asyncio.Event()
         self._up = threading.Event()
-        self._room = threading.Semaphore(MAX_OUTSTANDING)
+        self._handed = 0  # counted by publishers, under their lock
+        self._settled = 0  # counted by the connection's thread alone
+        self._publishing = threading.Lock()
+        self._freed = threading.Event()
         self._outstanding: set[int] = set()
-        self._client: mqtt.Client | None = None
+        self._client: socket.Client | None = None
         self._thread = threading.Thread(target=self._run, name="link", daemon=True)
 
     @property
@@ -136,28 +140,49 @@ class Connection:
         self._lost.set()
 
     def publish(self, topic: str, payload: bytes, *, retain: bool) -> bool:
-        """Hands a message to the connection, QoS 1, waiting while too many are on their way.
+        """``publish_many`` with one message; whether it was handed over."""
+        return self.publish_many([(topic, payload)], retain=retain) == 1
 
-        Gives False, and sends nothing, when the connection is down. True does not mean that it arrives.
+    def publish_many(self, messages: Sequence[tuple[str, bytes]], *, retain: bool) -> int:
+        """Hands messages to the connection, QoS 1, waiting while too many are on their way.
+
+        Gives how many were handed over, which is less than all when the connection is lost meanwhile, and none when
+        it is down. That they were does not mean that they arrive.
         """
-        while not self._room.acquire(timeout=1.0):
-            if not self.is_up:
-                return False
-        if not self.is_up:
-            self._room.release()
-            return False
-        self._loop.call_soon_threadsafe(self._publish, topic, payload, retain)
-        return True
+        handed = 0
+        with self._publishing:
+            while handed < len(messages) and (room := self._room()):
+                some = messages[handed : handed + room]
+                self._handed += len(some)
+                with contextlib.suppress(RuntimeError):  # the loop is closed: nothing leaves any more
+                    self._loop.call_soon_threadsafe(self._publish, some, retain)
+                handed += len(some)
+        return handed
 
-    def _publish(self, topic: str, payload: bytes, retain: bool) -> None:
-        if self._client is None or not self.is_up:
-            self._room.release()
-            return
-        info = self._client.publish(topic, payload, qos=1, retain=retain)
-        if info.rc == paho.mqtt.enums.MQTTErrorCode.MQTT_ERR_SUCCESS:
-            self._outstanding.add(info.mid)
-        else:
-            self._room.release()
+    def _room(self) -> int:
+        """How many more may be on their way, waiting until that is one at least; 0 when the connection is down."""
+        while self.is_up:
+            self._freed.clear()
+            if (room := MAX_OUTSTANDING - (self._handed - self._settled)) > 0:
+                return room
+            self._freed.wait(timeout=1.0)
+        return 0
+
+    def _settle(self, number: int) -> None:
+        self._settled += number
+        if not self._freed.is_set():
+            self._freed.set()
+
+    def _publish(self, messages: Sequence[tuple[str, bytes]], retain: bool) -> None:
+        sent = 0
+        if self._client is not None and self.is_up:
+            for topic, payload in messages:
+                info = self._client.publish(topic, payload, qos=1, retain=retain)
+                if info.rc == paho.mqtt.enums.MQTTErrorCode.MQTT_ERR_SUCCESS:
+                    self._outstanding.add(info.mid)
+                    sent += 1
+        if sent < len(messages):
+            self._settle(len(messages) - sent)
 
     def _run(self) -> None:
         try:
@@ -186,14 +211,14 @@ class Connection:
 
     async def _one_connection(self) -> bool:
         """Connects and stays until the connection is lost. Gives whether it ever stood."""
-        client = mqtt.Client(
+        client = socket.Client(
             paho.mqtt.enums.CallbackAPIVersion.VERSION2,
             client_id=f"{self._broker.username}-{secrets.token_hex(4)}",
             protocol=self._version,
             reconnect_on_failure=False,
         )
         client.username_pw_set(self._broker.username, self._broker.password)
-        client.max_inflight_messages_set(MAX_OUTSTANDING)
+        client.max_inflight_messages_set(0)  # with a limit, paho looks through all of them at each acknowledgement
         client.max_queued_messages_set(0)
         client.connect_timeout = CONNECT_TIMEOUT_S
         if self._broker.tls:
@@ -229,12 +254,12 @@ class Connection:
         stood = stood or self.is_up
         self._up.clear()
         client.disconnect()
+        client.give_out()
         self._forget_outstanding()
         return stood
 
     def _forget_outstanding(self) -> None:
-        for _ in self._outstanding:
-            self._room.release()
+        self._settle(len(self._outstanding))
         self._outstanding.clear()
 
     def _on_connect(
@@ -257,7 +282,7 @@ class Connection:
     ) -> None:
         if mid in self._outstanding:
             self._outstanding.discard(mid)
-            self._room.release()
+            self._settle(1)
 
     def _on_disconnect(
         self,
@@ -272,15 +297,22 @@ class Connection:
         self._up.clear()
         self._lost.set()
 
-    def _on_socket_open(self, client: mqtt.Client, _data: Any, socket: Any) -> None:
-        self._loop.add_reader(socket, client.loop_read)
+    def _on_socket_open(self, client: mqtt.Client, _data: Any, opened: Any) -> None:
+        assert isinstance(client, socket.Client)
+        self._loop.add_reader(opened, client.take_in)
 
-    def _on_socket_close(self, _client: mqtt.Client, _data: Any, socket: Any) -> None:
-        self._loop.remove_reader(socket)
-        self._loop.remove_writer(socket)
+    def _on_socket_close(self, _client: mqtt.Client, _data: Any, closed: Any) -> None:
+        self._loop.remove_reader(closed)
+        self._loop.remove_writer(closed)
 
-    def _on_register_write(self, client: mqtt.Client, _data: Any, socket: Any) -> None:
-        self._loop.add_writer(socket, client.loop_write)
+    def _on_register_write(self, client: mqtt.Client, _data: Any, opened: Any) -> None:
+        assert isinstance(client, socket.Client)
+        self._loop.add_writer(opened, self._give_out, client, opened)
 
-    def _on_unregister_write(self, _client: mqtt.Client, _data: Any, socket: Any) -> None:
-        self._loop.remove_writer(socket)
+    def _give_out(self, client: socket.Client, opened: Any) -> None:
+        client.give_out()
+        if client.has_output and opened.fileno() >= 0:
+            self._loop.add_writer(opened, self._give_out, client, opened)
+
+    def _on_unregister_write(self, _client: mqtt.Client, _data: Any, opened: Any) -> None:
+        self._loop.remove_writer(opened)

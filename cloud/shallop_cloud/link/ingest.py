@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import collections
 import datetime
-import queue
 import threading
-from typing import Any, Protocol
+import time
+from typing import Protocol
 
 import sqlalchemy as sa
 import structlog
@@ -23,6 +23,11 @@ from shallop_cloud.store.database import Database
 
 MAX_WAITING = 50_000
 BATCH = 500
+GATHER_S = 0.05
+GATHER_S_PER_MESSAGE = 0.001
+"""A transaction costs as much as a dozen messages. So the more messages have just been recorded, the longer others may
+gather, up to 50 ms, before the next transaction; one that comes alone does not wait.
+"""
 
 log = structlog.get_logger()
 
@@ -46,7 +51,9 @@ class Ingest:
         self._database = database
         self._topics = topics
         self._publisher = publisher
-        self._queue: queue.Queue[tuple[str, bytes] | None] = queue.Queue(MAX_WAITING)
+        self._waiting: collections.deque[tuple[str, bytes]] = collections.deque()
+        self._arrived = threading.Event()
+        self._stopping = False
         self.dropped: collections.Counter[str] = collections.Counter()
         self._thread = threading.Thread(target=self._run, name="ingest", daemon=True)
 
@@ -61,27 +68,32 @@ class Ingest:
 
     def stop(self) -> None:
         """Records what waits, and ends the thread."""
-        self._queue.put(None)
+        self._stopping = True
+        self._arrived.set()
         self._thread.join(timeout=10)
 
     def received(self, topic: str, payload: bytes) -> None:
         """Takes a message from the network thread; never blocks, never raises."""
-        try:
-            self._queue.put_nowait((topic, payload))
-        except queue.Full:
+        if len(self._waiting) >= MAX_WAITING:
             self.dropped["queue_full"] += 1
+            return
+        self._waiting.append((topic, payload))
+        if not self._arrived.is_set():
+            self._arrived.set()
 
     def _run(self) -> None:
-        stopping = False
-        while not stopping:
-            batch = [self._queue.get()]
-            while len(batch) < BATCH:
-                try:
-                    batch.append(self._queue.get_nowait())
-                except queue.Empty:
-                    break
-            stopping = None in batch
-            self._take([item for item in batch if item is not None])
+        while not self._stopping or self._waiting:
+            self._arrived.wait()
+            self._arrived.clear()
+            began = time.monotonic()
+            taken = 0
+            while self._waiting:
+                batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+                taken += len(batch)
+                self._take(batch)
+            pause = began + min(GATHER_S, GATHER_S_PER_MESSAGE * taken) - time.monotonic()
+            if pause > 0 and not self._stopping:
+                time.sleep(pause)
 
     def _take(self, batch: list[tuple[str, bytes]]) -> None:
         """Records a batch; if that fails, each message by itself, so that one cannot take others with it."""
@@ -98,8 +110,8 @@ class Ingest:
     def record(self, batch: list[tuple[str, bytes]]) -> None:
         """Records messages in the order in which they came, in one transaction."""
         parsed = [message for topic, payload in batch if (message := self._parse(topic, payload))]
-        reports = [(device, message) for device, message in parsed if isinstance(message, messages.Report)]
-        presences = [(device, message) for device, message in parsed if isinstance(message, messages.Presence)]
+        reports = [(device, said, data) for device, said, data in parsed if isinstance(said, messages.Report)]
+        presences = [(device, said) for device, said, _ in parsed if isinstance(said, messages.Presence)]
         if not reports and not presences:
             return
         at = datetime.datetime.now(datetime.UTC)
@@ -111,28 +123,28 @@ class Ingest:
         if ordered:
             self._publisher.ordered()
 
-    def _parse(self, topic: str, payload: bytes) -> tuple[str, messages.Message] | None:
+    def _parse(self, topic: str, payload: bytes) -> tuple[str, messages.Message, bytes] | None:
+        """Which device says what, and the bytes by which it does; None for what is dropped."""
         place = self._topics.parse(topic)
         if place is None or not payload or place[1] not in _PARSERS:
             return None
         wire, kind = place
         try:
-            return ids.from_wire(wire), _PARSERS[kind](payload, wire)
+            return ids.from_wire(wire), _PARSERS[kind](payload, wire), payload
         except protocol_errors.ProtocolError as error:
             self.dropped[error.code] += 1
             log.warning("a message was refused", topic=topic, code=error.code, why=error.message)
             return None
 
     def _record_reports(
-        self, connection: sa.Connection, reports: list[tuple[str, messages.Report]], at: datetime.datetime
+        self, connection: sa.Connection, reports: list[tuple[str, messages.Report, bytes]], at: datetime.datetime
     ) -> tuple[bool, list[str]]:
         if not reports:
             return False, []
-        recorded = devices.load_many(connection, {device for device, _ in reports})
-        changes: list[tuple[cloud.Device, cloud.Device, devices.Cause]] = []
-        heard: dict[str, dict[str, Any]] = {}
+        recorded = devices.load_many(connection, {device for device, _, _ in reports})
+        changes: list[devices.Change] = []
         again: list[str] = []
-        for device, report in reports:
+        for device, report, data in reports:
             before = recorded.get(device)
             if before is None:
                 self.dropped["unknown_device"] += 1
@@ -144,40 +156,27 @@ class Ingest:
             if after is before:
                 continue
             recorded[device] = after
-            changes.append((before, after, devices.Cause("device", at, report.at)))
-            heard[device] = {
-                "id": device,
-                "report": report.model_dump(mode="json"),
-                "reported_at": at,
-                "last_heard_at": at,
-            }
+            changes.append(devices.Change(before, after, devices.Cause("device", at, report.at), heard=data))
             if before.incarnation != after.incarnation and not after.in_sync:
                 again.append(device)
         devices.save_many(connection, changes)
-        devices.update_many(connection, list(heard.values()))
-        return any(before.generation != after.generation for before, after, _ in changes), again
+        return any(change.before.generation != change.after.generation for change in changes), again
 
     def _record_presences(
         self, connection: sa.Connection, presences: list[tuple[str, messages.Presence]], at: datetime.datetime
     ) -> None:
-        for device, presence in presences:
-            row = devices.find(connection, key=device)
-            if row is None:
+        if not presences:
+            return
+        recorded = devices.presences(connection, {device for device, _ in presences})
+        changed: dict[str, devices.Presence] = {}
+        for device, heard in presences:
+            known = changed.get(device) or recorded.get(device)
+            if known is None:
                 self.dropped["unknown_device"] += 1
-                continue
-            if not cloud.is_current(presence, row["presence_incarnation"], row["connection"]):
-                continue
-            if presence.status == "offline":
-                devices.update(connection, device, online=False)
-            else:
-                devices.update(
-                    connection,
-                    device,
-                    online=True,
-                    presence_incarnation=presence.incarnation,
-                    connection=presence.connection,
-                    last_heard_at=at,
-                )
+            elif cloud.is_current(heard, known.incarnation, known.connection):
+                online = heard.status == "online"
+                changed[device] = devices.Presence(online, heard.incarnation, heard.connection, at if online else None)
+        devices.save_presences(connection, changed)
 
 
 _PARSERS = {

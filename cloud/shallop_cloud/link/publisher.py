@@ -9,19 +9,24 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from typing import Protocol
 
 import structlog
-from shallop_protocol import dsse, ids, messages
+from shallop_protocol import desired, dsse, messages
+from shallop_protocol import errors as protocol_errors
 from shallop_protocol.topics import Kind, Topics
 
 from shallop_cloud.link import orders
 from shallop_cloud.store import devices
 from shallop_cloud.store.database import Database
 
-BATCH = 200
+BATCH = 500
+TIDY_S = 5.0
+TIDY_S_PER_ORDER = 0.0005
+"""How long orders that only tidy up wait after others, in all and for each: a robot is in no hurry to delete."""
 REASSERT_EVERY_S = 300.0
-HELLO_PER_SECOND = 1_000
+HELLO_PER_SECOND = 5_000
 """How many reports a second the cloud asks for when it says hello."""
 
 log = structlog.get_logger()
@@ -35,8 +40,8 @@ class Line(Protocol):
         """Whether it stands."""
         ...
 
-    def publish(self, topic: str, payload: bytes, *, retain: bool) -> bool:
-        """Sends a message if it does."""
+    def publish_many(self, messages: Sequence[tuple[str, bytes]], *, retain: bool) -> int:
+        """Sends messages while it does; gives how many."""
         ...
 
 
@@ -57,6 +62,8 @@ class Publisher:
         self._lock = threading.Lock()
         self._came_up = False
         self._reassert_at = time.monotonic() + REASSERT_EVERY_S
+        self._tidy_at = 0.0
+        self._tidy_due = False
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
 
     @property
@@ -89,9 +96,14 @@ class Publisher:
             self._again.add(device)
         self._wake.set()
 
+    @property
+    def _due_at(self) -> float:
+        """The monotonic moment at which there is something to do though nobody wakes the thread."""
+        return min(self._reassert_at, self._tidy_at) if self._tidy_due else self._reassert_at
+
     def _run(self) -> None:
         while not self._stopping:
-            self._wake.wait(timeout=max(0.0, self._reassert_at - time.monotonic()))
+            self._wake.wait(timeout=max(0.0, self._due_at - time.monotonic()))
             self._wake.clear()
             try:
                 self.round()
@@ -103,6 +115,7 @@ class Publisher:
 
     def round(self) -> None:
         """Sends all that is due now; nothing while the connection is down."""
+        self._tidy_due = False
         if self._stopping or not self._connection.is_up:
             self._reassert_at = max(self._reassert_at, time.monotonic() + 1.0)
             return
@@ -122,15 +135,29 @@ class Publisher:
         with self._database.read() as connection:
             spread = min(300.0, devices.count(connection) / HELLO_PER_SECOND)
         hello = messages.Hello(spread_s=round(spread, 3))
-        self._connection.publish(self._topics.hello, hello.to_bytes(), retain=False)
+        self._connection.publish_many([(self._topics.hello, hello.to_bytes())], retain=False)
 
     def _publish_new(self) -> None:
+        """What changes something goes at once. What only tidies up waits while that is being done, and gathers."""
+        changing = self._publish_all(tidying=False)
+        now = time.monotonic()
+        self._tidy_at = max(self._tidy_at, now + min(TIDY_S, TIDY_S_PER_ORDER * changing))
+        if now >= self._tidy_at:
+            tidied = self._publish_all(tidying=True)
+            self._tidy_at = now + min(TIDY_S, TIDY_S_PER_ORDER * tidied)
+        else:
+            self._tidy_due = True
+
+    def _publish_all(self, *, tidying: bool) -> int:
+        published = 0
         while not self._stopping and self._connection.is_up:
             with self._database.read() as connection:
-                batch = devices.unpublished(connection, BATCH)
+                batch = devices.unpublished(connection, BATCH, tidying=tidying)
             if not batch:
-                return
+                break
             self._publish(batch)
+            published += len(batch)
+        return published
 
     def _reassert(self) -> None:
         last = ""
@@ -148,7 +175,14 @@ class Publisher:
             return
         with self._database.write() as connection:
             devices.mark_published(connection, batch)
-            envelopes = orders.sealed(connection, batch, self._signer, self._limit)
-        for device, envelope in envelopes.items():
-            topic = self._topics.of(ids.on_wire(device), Kind.DESIRED)
-            self._connection.publish(topic, envelope, retain=True)
+            newest = orders.newest(connection, batch)
+        self._connection.publish_many([sealed for order in newest if (sealed := self._sealed(order))], retain=True)
+
+    def _sealed(self, order: desired.Desired) -> tuple[str, bytes] | None:
+        """Topic and envelope of an order; None, with a word in the log, if the limit was lowered since it was taken."""
+        try:
+            envelope = desired.seal_desired(order, self._signer, self._limit)
+        except protocol_errors.TooLarge as error:
+            log.error("an order cannot be published", device=order.device, why=error.message)  # noqa: TRY400
+            return None
+        return self._topics.of(order.device, Kind.DESIRED), envelope

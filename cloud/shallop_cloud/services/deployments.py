@@ -4,33 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import datetime
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from shallop_protocol import cloud, desired, digests, ids
-from shallop_protocol import errors as protocol_errors
+from shallop_protocol import cloud, ids
 
 from shallop_cloud import errors
-from shallop_cloud.configs.findings import meant
-from shallop_cloud.link import orders
-from shallop_cloud.services import lookup, validation
+from shallop_cloud.services import contents, lookup
 from shallop_cloud.services.shore import Shore
-from shallop_cloud.store import deployments, devices, history, releases
+from shallop_cloud.store import deployments, devices, history
 
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Config:
-    """One config file as the operator gives it."""
-
-    config_type: str
-    content: str
+BATCH = 500
+"""Devices to a transaction when deployments are made for many: the first are on their way while others are written."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Request:
-    """A deployment to be made.
+    """A deployment to be made, for one device or for many.
 
     Attributes:
         staged: only prepare it; otherwise it is ordered in the same act.
@@ -38,16 +29,29 @@ class Request:
             matter what.
     """
 
-    device: str
     release: str
-    configs: Sequence[Config]
+    configs: Sequence[contents.Config]
     description: str = ""
     staged: bool = False
     expected_current: str | cloud.AnyCurrent | None = cloud.ANY
     patched_from: str | None = None
 
 
-def create(shore: Shore, request: Request, actor: str) -> str:
+@dataclasses.dataclass(frozen=True, slots=True)
+class Made:
+    """What became of one device's part of a batch: the id of its deployment, or why there is none.
+
+    Attributes:
+        device: as it was asked for, or its name if it was chosen by label.
+    """
+
+    device: str
+    device_id: str | None
+    deployment: str | None
+    problem: errors.Problem | None = None
+
+
+def create(shore: Shore, device: str, request: Request, actor: str) -> str:
     """Makes a deployment, and orders it unless it is only to be staged. Gives its id.
 
     Raises:
@@ -57,56 +61,108 @@ def create(shore: Shore, request: Request, actor: str) -> str:
         errors.Conflict: ``current_changed``.
     """
     with shore.database.read() as connection:
-        device = lookup.device(connection, request.device)
-        release = lookup.release(connection, request.release)
-        slots = releases.slots(connection, [release["id"]])[release["id"]]
+        device = lookup.device(connection, device)["id"]
         patched_from = lookup.deployment(connection, request.patched_from)["id"] if request.patched_from else None
-    chosen = _match(request.configs, slots, release["version"])
-    validation.check(shore, [(slot, config.content) for slot, config in chosen])
-    _refuse_missing(request.configs, slots, release["version"])
+    prepared = contents.prepare(shore, request.release, request.configs)
+    made = _make(shore, [device], prepared, dataclasses.replace(request, patched_from=patched_from), actor)[device]
+    if isinstance(made, errors.Problem):
+        raise made
+    return made
+
+
+def create_many(shore: Shore, chosen: Sequence[str] | Mapping[str, str], request: Request, actor: str) -> list[Made]:
+    """Makes a deployment of the same files for each of many devices, which share its config instances.
+
+    The files are judged once, before anything is made. Then each device is by itself: what cannot be done for one is
+    said of that one, and the others get theirs.
+
+    Args:
+        chosen: the devices, by id, prefix or name; or the labels that they have, all of them.
+
+    Raises:
+        errors.Problem: as ``create`` does of release and configs.
+    """
+    prepared = contents.prepare(shore, request.release, request.configs)
+    with shore.database.read() as connection:
+        if isinstance(chosen, Mapping):
+            targets: dict[str, str | errors.Problem] = dict(devices.labelled(connection, chosen))
+        else:
+            targets = lookup.devices_by_key(connection, chosen)
+    found = {target: key for key, target in targets.items() if isinstance(target, str)}
+    made: dict[str, str | errors.Problem] = {}
+    for start in range(0, len(found), BATCH):
+        made |= _make(shore, list(found)[start : start + BATCH], prepared, request, actor)
+    return [_made(key, target, made) for key, target in targets.items()]
+
+
+def _made(key: str, target: str | errors.Problem, made: Mapping[str, str | errors.Problem]) -> Made:
+    if isinstance(target, errors.Problem):
+        return Made(key, None, None, target)
+    result = made.get(target)
+    if isinstance(result, errors.Problem):
+        return Made(key, target, None, result)
+    return Made(key, target, result)
+
+
+def _make(
+    shore: Shore, targets: Sequence[str], prepared: contents.Contents, request: Request, actor: str
+) -> dict[str, str | errors.Problem]:
+    """Records a new deployment for each of some devices, by id, in one transaction."""
     at = shore.now()
-    deployment = shore.new_id(ids.Prefix.DEPLOYMENT)
-    instances = [_instance(shore, slot, config, at) for slot, config in chosen]
-    digest = digests.of_files(
-        digests.FileDigest(instance["path"], orders.MODE, instance["size"], instance["digest"])
-        for instance in instances
-    )
-    contents = {
-        instance["digest"]: config.content.encode() for instance, (_, config) in zip(instances, chosen, strict=True)
-    }
-    _check_fits(shore, device["id"], deployment, release["version"], digest, instances, contents)
-    new = cloud.Deployment(deployment, release["id"], digest)
+    cause = devices.Cause(actor, at)
+    made: dict[str, str | errors.Problem] = {}
+    changes: list[devices.Change] = []
+    rows: list[dict[str, Any]] = []
+    entries: list[dict[str, Any]] = []
     with shore.database.write() as connection:
-        cause = devices.Cause(actor, at)
-        before = devices.load(connection, device["id"])
-        with _conflicts():
-            expected = _expected(connection, request.expected_current)
-            cloud.check_current(before, expected)
-            after = cloud.stage(before, new) if request.staged else cloud.order(before, new)
-        made = after.deployments[deployment]
-        devices.save(connection, before, after, cause)
-        values = {
-            "id": deployment,
-            "device_id": device["id"],
-            "release_id": release["id"],
-            "description": request.description,
-            "digest": digest,
-            "patched_from": patched_from,
-            "created_at": at,
-            "created_by": actor,
-            "queued_at": None if request.staged else at,
-            **devices.deployment_columns(made),
-        }
-        deployments.insert(connection, values, instances, contents)
-        shown = {"release": release["version"], "digest": digest, **devices.shown_statuses(new)}
-        row = history.row(
-            at=at, actor=actor, action="staged", device_id=device["id"], deployment_id=deployment, after=shown
-        )
-        changes = [] if request.staged else [devices.status_change(device["id"], new, made, cause)]
-        history.append(connection, [row, *changes])
-    if not request.staged:
+        recorded = devices.load_many(connection, targets)
+        for target, key in zip(targets, shore.new_ids(ids.Prefix.DEPLOYMENT, len(targets)), strict=True):
+            before = recorded[target]
+            new = cloud.Deployment(key, prepared.release, prepared.digest)
+            try:
+                cloud.check_current(before, _expected(connection, request.expected_current))
+                after = cloud.stage(before, new) if request.staged else cloud.order(before, new)
+            except cloud.Conflict as error:
+                made[target] = errors.Conflict(error.code, str(error))
+                continue
+            changes.append(devices.Change(before, after, cause))
+            rows.append(_row(after.deployments[new.id], target, request, cause))
+            entries += _entries(new, after.deployments[new.id], target, prepared.version, cause)
+            made[target] = new.id
+        devices.save_many(connection, changes)
+        if rows:
+            deployments.insert_contents(connection, prepared.instances, prepared.data)
+            deployments.insert_many(connection, rows, [instance["id"] for instance in prepared.instances])
+            history.append(connection, entries)
+    if changes and not request.staged:
         shore.ordered()
-    return deployment
+    return made
+
+
+def _row(made: cloud.Deployment, device: str, request: Request, cause: devices.Cause) -> dict[str, Any]:
+    return {
+        "id": made.id,
+        "device_id": device,
+        "release_id": made.release,
+        "description": request.description,
+        "digest": made.digest,
+        "patched_from": request.patched_from,
+        "created_at": cause.at,
+        "created_by": cause.actor,
+        "queued_at": None if request.staged else cause.at,
+        **devices.deployment_columns(made),
+    }
+
+
+def _entries(
+    new: cloud.Deployment, made: cloud.Deployment, device: str, version: str, cause: devices.Cause
+) -> list[dict[str, Any]]:
+    """History: it was staged, and if it was ordered in the same act, that too."""
+    shown = {"release": version, "digest": new.digest, **devices.shown_statuses(new)}
+    staged = history.row(
+        at=cause.at, actor=cause.actor, action="staged", device_id=device, deployment_id=new.id, after=shown
+    )
+    return [staged] if made.statuses == new.statuses else [staged, devices.status_change(device, new, made, cause)]
 
 
 def deploy(shore: Shore, key: str, actor: str, expected_current: str | cloud.AnyCurrent | None = cloud.ANY) -> str:
@@ -148,85 +204,10 @@ def _act(
             )
         with _conflicts():
             after = act(before, row["id"], _expected(connection, expected_current))
-        devices.save(connection, before, after, devices.Cause(actor, shore.now()))
+        devices.save_many(connection, [devices.Change(before, after, devices.Cause(actor, shore.now()))])
     if after.generation != before.generation:
         shore.ordered()
     return row["id"]
-
-
-def _match(
-    configs: Sequence[Config], slots: Sequence[releases.Slot], version: str
-) -> list[tuple[releases.Slot, Config]]:
-    """Each config with its slot.
-
-    Raises:
-        errors.Invalid: ``config_type_unknown`` or ``config_type_repeated``.
-    """
-    by_type = {slot.config_type: slot for slot in slots}
-    given: dict[str, Config] = {}
-    for config in configs:
-        if config.config_type not in by_type:
-            known = ", ".join(sorted(by_type))
-            hint = meant(config.config_type, by_type)
-            words = f"release {version} has no config type {config.config_type!r}{hint}; it has: {known}"
-            raise errors.Invalid("config_type_unknown", words)
-        if config.config_type in given:
-            raise errors.Invalid("config_type_repeated", f"config type {config.config_type!r} is given twice")
-        given[config.config_type] = config
-    return [(by_type[config_type], config) for config_type, config in sorted(given.items())]
-
-
-def _refuse_missing(configs: Sequence[Config], slots: Sequence[releases.Slot], version: str) -> None:
-    given = {config.config_type for config in configs}
-    missing = [slot.config_type for slot in slots if slot.required and slot.config_type not in given]
-    if missing:
-        words = f"release {version} requires a config of type {', '.join(missing)}; add --config TYPE=FILE for it"
-        raise errors.Invalid("config_missing", words)
-
-
-def _instance(shore: Shore, slot: releases.Slot, config: Config, at: datetime.datetime) -> dict[str, Any]:
-    data = config.content.encode()
-    return {
-        "id": shore.new_id(ids.Prefix.INSTANCE),
-        "schema_id": slot.schema_id,
-        "config_type": slot.config_type,
-        "slot": slot.key,
-        "path": slot.path,
-        "digest": digests.of_bytes(data),
-        "size": len(data),
-        "created_at": at,
-    }
-
-
-def _check_fits(
-    shore: Shore,
-    device: str,
-    deployment: str,
-    version: str,
-    digest: str,
-    instances: Sequence[dict[str, Any]],
-    contents: dict[str, bytes],
-) -> None:
-    """Signs the deployment once as it would be published: what does not fit must be refused now, not when it is due."""
-    manifest = orders.manifest(deployment, version, digest, [_as_row(instance) for instance in instances], contents)
-    trial = desired.Desired(
-        device=ids.on_wire(device),
-        epoch=1,
-        generation=2**53 - 1,
-        issued_at=shore.now(),
-        deployment=manifest,
-        fallback=deployment,
-    )
-    try:
-        desired.seal_desired(trial, shore.signer, shore.limits.envelope)
-    except protocol_errors.TooLarge as error:
-        words = f"{error.message}; raise it with --payload-limit if your broker carries more"
-        raise errors.Problem(413, "deployment_too_large", words) from None
-
-
-def _as_row(instance: dict[str, Any]) -> deployments.Instance:
-    names = ("id", "config_type", "slot", "path", "digest", "size")
-    return deployments.Instance(*(instance[name] for name in names))
 
 
 def _expected(connection: sa.Connection, expected: str | cloud.AnyCurrent | None) -> str | cloud.AnyCurrent | None:

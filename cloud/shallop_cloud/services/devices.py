@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import datetime
 import hashlib
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 import sqlalchemy.exc
@@ -51,36 +53,65 @@ def create(shore: Shore, name: str, labels: Mapping[str, str], actor: str) -> Cr
         errors.Invalid: ``name_invalid`` or ``label_invalid``.
         errors.Conflict: ``device_exists``.
     """
-    _check_name(name)
-    _check_labels(labels)
-    token = TOKEN_PREFIX + secrets.token_urlsafe(24)
+    return create_many(shore, [(name, labels)], actor)[0]
+
+
+def create_many(shore: Shore, wanted: Sequence[tuple[str, Mapping[str, str]]], actor: str) -> list[Created]:
+    """Makes devices, each with a name and labels: all of them, in order, or none. Raises as ``create`` does."""
+    for name, labels in wanted:
+        _check_name(name)
+        _check_labels(labels)
+    _refuse_repeated([name for name, _ in wanted])
     at = shore.now()
-    device = shore.new_id(ids.Prefix.DEVICE)
-    values: dict[str, object] = {
-        "id": device,
-        "name": name,
-        "labels": dict(labels),
-        "created_at": at,
-        "token_hash": _hash(token),
-        "token_expires_at": at + shore.limits.token_lifetime,
-        "former": [],
-    }
+    tokens = [_new_token() for _ in wanted]
+    rows: list[dict[str, Any]] = [
+        {
+            "id": key,
+            "name": name,
+            "labels": dict(labels),
+            "created_at": at,
+            "token_hash": _hash(token),
+            "token_expires_at": at + shore.limits.token_lifetime,
+            "former": [],
+        }
+        for key, token, (name, labels) in zip(
+            shore.new_ids(ids.Prefix.DEVICE, len(wanted)), tokens, wanted, strict=True
+        )
+    ]
     try:
         with shore.database.write() as connection:
-            devices.insert(connection, values)
-            shown = {"name": name, "labels": dict(labels)}
-            row = history.row(at=at, actor=actor, action="device_created", device_id=device, after=shown)
-            history.append(connection, [row])
-            created = devices.find(connection, key=device)
+            taken = devices.ids_of(connection, [name for name, _ in wanted])
+            for name, _ in wanted:
+                if name in taken:
+                    raise errors.Conflict(
+                        "device_exists", f"there is a device named {name!r} already; names are unique"
+                    )
+            devices.insert(connection, rows)
+            history.append(connection, [_created(row, at, actor) for row in rows])
+            made = devices.find_many(connection, [row["id"] for row in rows])
     except sqlalchemy.exc.IntegrityError:
-        raise errors.Conflict("device_exists", f"there is a device named {name!r} already; names are unique") from None
-    assert created is not None
-    return Created(created, token)
+        raise errors.Conflict("device_exists", "another device took one of these names meanwhile") from None
+    return [Created(made[row["id"]], token) for row, token in zip(rows, tokens, strict=True)]
+
+
+def _created(row: Mapping[str, Any], at: datetime.datetime, actor: str) -> dict[str, Any]:
+    shown = {"name": row["name"], "labels": row["labels"]}
+    return history.row(at=at, actor=actor, action="device_created", device_id=row["id"], after=shown)
+
+
+def _refuse_repeated(names: Sequence[str]) -> None:
+    for name, times in collections.Counter(names).items():
+        if times > 1:
+            raise errors.Conflict("device_exists", f"{name!r} stands there {times} times; names are unique")
+
+
+def _new_token() -> str:
+    return TOKEN_PREFIX + secrets.token_urlsafe(24)
 
 
 def renew_token(shore: Shore, device: str, actor: str) -> Created:
     """Gives a device a new enrolment token; the earlier one is void. For a robot that was lost or set up anew."""
-    token = TOKEN_PREFIX + secrets.token_urlsafe(24)
+    token = _new_token()
     at = shore.now()
     with shore.database.write() as connection:
         expires = at + shore.limits.token_lifetime
@@ -101,25 +132,44 @@ def enrol(shore: Shore, token: str, secret: str) -> Enrolled:
         errors.Problem: 401 ``token_invalid``, for a token that is unknown, used or expired alike.
         errors.Invalid: ``secret_invalid``.
     """
+    return enrol_many(shore, [(token, secret)])[0]
+
+
+def enrol_many(shore: Shore, wanted: Sequence[tuple[str, str]]) -> list[Enrolled]:
+    """Enrols devices by token and secret, as a workshop does that sets up many: all of them, in order, or none.
+
+    Raises as ``enrol`` does.
+    """
+    for _, secret in wanted:
+        _check_secret(secret)
+    at = shore.now()
+    enrolled: list[Enrolled] = []
+    entries: list[dict[str, Any]] = []
+    with shore.database.write() as connection:
+        for token, secret in wanted:
+            row = devices.by_token(connection, _hash(token))
+            if row is None or not _usable(row, secret, at):
+                raise errors.Problem(
+                    401,
+                    "token_invalid",
+                    "this enrolment token is unknown, used or expired; make another for the device",
+                )
+            repeated = _is_enrolled_by(row)
+            if not repeated:
+                hashed = passwords.hash_password(secret)
+                devices.update(connection, row["id"], enrolled_at=at, mqtt_password=hashed, token_expires_at=None)
+                entries.append(history.row(at=at, actor=row["name"], action="device_enrolled", device_id=row["id"]))
+            enrolled.append(Enrolled(row["id"], row["name"], (shore.signer.key,), repeated))
+        history.append(connection, entries)
+    shore.credentials.write()
+    return enrolled
+
+
+def _check_secret(secret: str) -> None:
     if not MIN_SECRET <= len(secret) <= MAX_SECRET or not secret.isascii() or not secret.isprintable():
         raise errors.Invalid(
             "secret_invalid", f"secret must be {MIN_SECRET} to {MAX_SECRET} printable ASCII characters"
         )
-    at = shore.now()
-    with shore.database.write() as connection:
-        row = devices.by_token(connection, _hash(token))
-        if row is None or not _usable(row, secret, at):
-            raise errors.Problem(
-                401, "token_invalid", "this enrolment token is unknown, used or expired; make another for the device"
-            )
-        repeated = _is_enrolled_by(row)
-        if not repeated:
-            hashed = passwords.hash_password(secret)
-            devices.update(connection, row["id"], enrolled_at=at, mqtt_password=hashed, token_expires_at=None)
-            entry = history.row(at=at, actor=row["name"], action="device_enrolled", device_id=row["id"])
-            history.append(connection, [entry])
-    shore.credentials.write()
-    return Enrolled(row["id"], row["name"], (shore.signer.key,), repeated)
 
 
 def _is_enrolled_by(row: sa.RowMapping) -> bool:
@@ -138,7 +188,7 @@ def page(shore: Shore, label: tuple[str, str] | None, limit: int, cursor: str | 
     query = sa.select(tables.devices)
     if label is not None:
         key, value = label
-        query = query.where(tables.devices.c.labels[key].as_string() == value)
+        query = query.where(devices.has_label(key, value))
     with shore.database.read() as connection:
         return pages.read(connection, query, [tables.devices.c.name], newest_first=False, limit=limit, cursor=cursor)
 

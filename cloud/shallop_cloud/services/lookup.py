@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import sqlalchemy as sa
 from shallop_protocol import ids
 
@@ -23,6 +25,30 @@ def device(connection: sa.Connection, key: str) -> sa.RowMapping:
         hint = meant(key, devices.names(connection)).strip(" ()")
         raise errors.NotFound("device", key, hint or "list them with: shallop device list")
     return row
+
+
+def devices_by_key(connection: sa.Connection, keys: Sequence[str]) -> dict[str, str | errors.Problem]:
+    """The id of the device that each key means, as ``device`` reads it, or what is wrong with the key.
+
+    A device that two of the keys mean is taken once; the second key is a conflict.
+    """
+    known = devices.ids_of(connection, keys)
+    found: dict[str, str | errors.Problem] = {}
+    taken: dict[str, str] = {}
+    for key in keys:
+        try:
+            whole = known.get(key) or _whole(connection, tables.devices, ids.Prefix.DEVICE, key)
+        except errors.Conflict as ambiguous:
+            found[key] = ambiguous
+            continue
+        if whole is None:
+            found[key] = errors.NotFound("device", key, "list them with: shallop device list")
+        elif whole in taken:
+            found[key] = errors.Conflict("device_repeated", f"{key} and {taken[whole]} are one device; name it once")
+        else:
+            taken[whole] = key
+            found[key] = whole
+    return found
 
 
 def release(connection: sa.Connection, key: str) -> sa.RowMapping:

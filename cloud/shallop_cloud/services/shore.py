@@ -60,4 +60,10 @@ class Shore:
 
     def new_id(self, prefix: ids.Prefix) -> str:
         """An id that was never used."""
-        return ids.make(prefix, secrets.token_bytes(ids.RANDOM_BYTES))
+        return self.new_ids(prefix, 1)[0]
+
+    def new_ids(self, prefix: ids.Prefix, count: int) -> list[str]:
+        """As many of them; the system is asked once for all their randomness."""
+        size = ids.RANDOM_BYTES
+        random = secrets.token_bytes(count * size)
+        return [ids.make(prefix, random[start : start + size]) for start in range(0, len(random), size)]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Sequence
+
+from shallop_protocol import digests
 
 from shallop_cloud import configs, errors
 from shallop_cloud.configs.findings import Finding, Refused, pointer_of
@@ -57,13 +60,32 @@ def check(shore: Shore, chosen: Sequence[tuple[releases.Slot, str]]) -> None:
         if len(data) > limit:
             words = f"the config of type {slot.config_type!r} has {len(data)} bytes; the limit is {limit}"
             raise errors.Problem(413, "config_too_large", words)
+        known = (slot.schema_id, slot.format, digests.of_bytes(data))
+        if known in _valid:
+            continue
         schema = _compiled(shore.database, slot.schema_id)
         findings = schema.check(data, configs.Format(slot.format), max_bytes=limit)
         found += [each.in_file(slot.config_type) for each in findings]
+        if not findings:
+            _remember(known)
     if found:
         raise errors.Invalid(
             "config_invalid", f"refused, nothing was made: {_count(found)} in the configs", tuple(found)
         )
+
+
+MAX_KNOWN = 10_000
+
+_valid: dict[tuple[str, str, str], None] = {}
+"""Schema, format and digest of files that were found valid, the oldest first. Neither schemas nor bytes change, and
+most files of a new deployment are those of the one before it."""
+
+
+def _remember(known: tuple[str, str, str]) -> None:
+    _valid[known] = None
+    while len(_valid) > MAX_KNOWN:
+        with contextlib.suppress(StopIteration, KeyError):  # another thread has removed it
+            del _valid[next(iter(_valid))]
 
 
 def _count(found: Sequence[Finding]) -> str:

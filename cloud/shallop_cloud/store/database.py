@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import threading
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -22,16 +23,19 @@ class Database:
     """A pool of connections, and transactions on them.
 
     On SQLite a write transaction begins with ``BEGIN IMMEDIATE``, so that reading first and writing later never
-    fails with *database is locked*; writers queue for up to ``BUSY_SECONDS``.
+    fails with *database is locked*. Writers of this process queue for a lock of ours: SQLite would have them sleep
+    for up to 100 ms, again and again, and who sleeps longest waits longest. Those of another process wait so, up to
+    ``BUSY_SECONDS``.
     """
 
     BUSY_SECONDS = 30
 
     def __init__(self, url: str) -> None:
-        self.engine = sa.create_engine(url, pool_size=8, max_overflow=8, pool_timeout=60)
+        self.engine = sa.create_engine(url, pool_size=8, max_overflow=8, pool_timeout=60, pool_use_lifo=True)
         if self.engine.dialect.name == "sqlite":
             sqlalchemy.event.listen(self.engine, "connect", _prepare_sqlite)
             sqlalchemy.event.listen(self.engine, "begin", _begin_sqlite)
+        self._writers = threading.Lock() if self.engine.dialect.name == "sqlite" else contextlib.nullcontext()
         self._reader = self.engine.execution_options(shallop_reads=True)
 
     @classmethod
@@ -44,7 +48,7 @@ class Database:
     @contextlib.contextmanager
     def write(self) -> Generator[sa.Connection]:
         """A transaction that commits when the block ends, and leaves nothing behind when it raises."""
-        with self.engine.begin() as connection:
+        with self._writers, self.engine.begin() as connection:
             yield connection
 
     @contextlib.contextmanager
@@ -109,7 +113,7 @@ def _prepare_sqlite(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> N
         "synchronous = FULL",
         "foreign_keys = ON",
         f"busy_timeout = {Database.BUSY_SECONDS * 1000}",
-        "cache_size = -65536",
+        "cache_size = -32768",
     ):
         connection.execute(f"PRAGMA {pragma}")
 

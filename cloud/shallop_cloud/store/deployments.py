@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from shallop_protocol.statuses import Error
 
-from shallop_cloud.store import tables
+from shallop_cloud.store import prepared, tables
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -34,24 +34,36 @@ class Filters:
     status: str | None = None
 
 
-def insert(
-    connection: sa.Connection,
-    values: Mapping[str, Any],
-    instances: Sequence[Mapping[str, Any]],
-    contents: Mapping[str, bytes],
+def insert_contents(
+    connection: sa.Connection, instances: Sequence[Mapping[str, Any]], contents: Mapping[str, bytes]
 ) -> None:
-    """Records a deployment with its instances; contents that are known already are kept once."""
+    """Records config instances that are not recorded yet, and their contents; those that are known are kept once."""
     known = set(
         connection.scalars(sa.select(tables.contents.c.digest).where(tables.contents.c.digest.in_(list(contents))))
     )
     new = [{"digest": digest, "data": data} for digest, data in contents.items() if digest not in known]
     if new:
         connection.execute(tables.contents.insert(), new)
-    connection.execute(tables.deployments.insert().values(**values))
-    if instances:
-        connection.execute(tables.config_instances.insert(), instances)
-        links = [{"deployment_id": values["id"], "instance_id": instance["id"]} for instance in instances]
-        connection.execute(tables.deployment_instances.insert(), links)
+    recorded = set(
+        connection.scalars(
+            sa.select(tables.config_instances.c.id).where(
+                tables.config_instances.c.id.in_([instance["id"] for instance in instances])
+            )
+        )
+    )
+    _INSERT_INSTANCE.execute(connection, [instance for instance in instances if instance["id"] not in recorded])
+
+
+def insert_many(connection: sa.Connection, rows: Sequence[Mapping[str, Any]], instances: Sequence[str]) -> None:
+    """Records new deployments, each with all of these config instances, by id."""
+    _INSERT.execute(connection, [{"deployed_at": None, "archived_at": None, **row} for row in rows])
+    links = [{"deployment_id": row["id"], "instance_id": instance} for row in rows for instance in instances]
+    _INSERT_LINK.execute(connection, links)
+
+
+_INSERT = prepared.insert(tables.deployments, [column.name for column in tables.deployments.c])
+_INSERT_INSTANCE = prepared.insert(tables.config_instances, [column.name for column in tables.config_instances.c])
+_INSERT_LINK = prepared.insert(tables.deployment_instances, ["deployment_id", "instance_id"])
 
 
 _SHOWN = (
@@ -86,18 +98,25 @@ def query(filters: Filters) -> sa.Select[Any]:
 
 def instances(connection: sa.Connection, deployments: Sequence[str]) -> dict[str, list[Instance]]:
     """The instances of each of these deployments, by config type and slot."""
-    link, instance = tables.deployment_instances.c, tables.config_instances.c
-    select = (
-        sa.select(link.deployment_id, instance.id, instance.config_type, instance.slot, instance.path,
-                  instance.digest, instance.size)
-        .join(tables.config_instances, instance.id == link.instance_id)
-        .where(link.deployment_id.in_(deployments))
-        .order_by(instance.config_type, instance.slot)
-    )  # fmt: skip
     found: dict[str, list[Instance]] = {deployment: [] for deployment in deployments}
-    for row in connection.execute(select):
-        found[row.deployment_id].append(Instance(*row[1:]))
+    known: dict[str, Instance] = {}
+    rows: Sequence[Any] = connection.execute(_INSTANCES, {"ids": deployments}).all()  # any: its columns
+    for deployment, key, *values in rows:
+        if key not in known:
+            known[key] = Instance(key, *values)
+        found[deployment].append(known[key])
     return found
+
+
+_INSTANCES: sa.Select[Any] = (
+    sa.select(
+        tables.deployment_instances.c.deployment_id,
+        *(tables.config_instances.c[name] for name in ("id", "config_type", "slot", "path", "digest", "size")),
+    )
+    .join(tables.config_instances, tables.config_instances.c.id == tables.deployment_instances.c.instance_id)
+    .where(prepared.among(tables.deployment_instances.c.deployment_id, "ids"))
+    .order_by(tables.config_instances.c.config_type, tables.config_instances.c.slot)
+)
 
 
 def find_instance(connection: sa.Connection, instance: str) -> sa.RowMapping | None:
@@ -126,23 +145,16 @@ class Order:
     epoch: int
     generation: int
     issued_at: datetime.datetime
-    deployment: sa.RowMapping | None
+    deployment: sa.Row[str, str, str] | None
     instances: Sequence[Instance]
     fallback: str | None
 
 
 def orders(connection: sa.Connection, devices: Sequence[str]) -> list[Order]:
     """The newest order of each of these devices; those that were never ordered anything are left out."""
-    device, deployment = tables.devices.c, tables.deployments.c
-    select = sa.select(
-        device.id, device.epoch, device.generation, device.desired_at, device.desired, device.fallback
-    ).where(device.id.in_(devices), device.generation > 0, device.desired_at.is_not(None))
-    rows = connection.execute(select).all()
+    rows: Sequence[Any] = connection.execute(_ORDERED, {"ids": devices}).all()
     wanted = [row.desired for row in rows if row.desired]
-    select = sa.select(deployment.id, deployment.digest, tables.releases.c.version).join(
-        tables.releases, tables.releases.c.id == deployment.release_id
-    )
-    found = {row["id"]: row for row in connection.execute(select.where(deployment.id.in_(wanted))).mappings()}
+    found = {row.id: row for row in connection.execute(_WANTED, {"ids": wanted}).all()}
     with_instances = instances(connection, wanted)
     return [
         Order(
@@ -156,3 +168,17 @@ def orders(connection: sa.Connection, devices: Sequence[str]) -> list[Order]:
         )
         for row in rows
     ]
+
+
+_ORDERED: sa.Select[Any] = sa.select(
+    *(tables.devices.c[name] for name in ("id", "epoch", "generation", "desired_at", "desired", "fallback"))
+).where(
+    prepared.among(tables.devices.c.id, "ids"),
+    tables.devices.c.generation > 0,
+    tables.devices.c.desired_at.is_not(None),
+)
+_WANTED = (
+    sa.select(tables.deployments.c.id, tables.deployments.c.digest, tables.releases.c.version)
+    .join(tables.releases, tables.releases.c.id == tables.deployments.c.release_id)
+    .where(prepared.among(tables.deployments.c.id, "ids"))
+)

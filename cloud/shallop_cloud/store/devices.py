@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import functools
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +13,7 @@ import sqlalchemy as sa
 from shallop_protocol import cloud, messages
 from shallop_protocol.statuses import Activity, Error, Statuses, Target
 
-from shallop_cloud.store import history, tables
+from shallop_cloud.store import history, prepared, tables
 
 _LIVE = tables.deployments.c.activity != Activity.ARCHIVED.value
 
@@ -25,9 +27,9 @@ class Cause:
     device_time: datetime.datetime | None = None
 
 
-def insert(connection: sa.Connection, values: Mapping[str, Any]) -> None:
-    """Records a new device. Raises ``sqlalchemy.exc.IntegrityError`` if the name is taken."""
-    connection.execute(tables.devices.insert().values(**values))
+def insert(connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Records new devices. Raises ``sqlalchemy.exc.IntegrityError`` if a name is taken."""
+    connection.execute(tables.devices.insert(), rows)
 
 
 def find(connection: sa.Connection, *, key: str) -> sa.RowMapping | None:
@@ -35,6 +37,15 @@ def find(connection: sa.Connection, *, key: str) -> sa.RowMapping | None:
     column = tables.devices.c
     query = sa.select(tables.devices).where(sa.or_(column.id == key, column.name == key))
     return connection.execute(query).mappings().first()
+
+
+def find_many(connection: sa.Connection, ids: Sequence[str]) -> dict[str, sa.RowMapping]:
+    """The rows of these devices, by id."""
+    found: dict[str, sa.RowMapping] = {}
+    for start in range(0, len(ids), CHUNK):
+        query = sa.select(tables.devices).where(tables.devices.c.id.in_(ids[start : start + CHUNK]))
+        found |= {row["id"]: row for row in connection.execute(query).mappings()}
+    return found
 
 
 def names(connection: sa.Connection) -> list[str]:
@@ -53,17 +64,46 @@ def update(connection: sa.Connection, device: str, /, **values: Any) -> None:
     connection.execute(tables.devices.update().where(tables.devices.c.id == device).values(**values))
 
 
-def update_many(connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """``update`` for many devices at once; each row has ``id`` and the same other columns."""
-    if rows:
-        names_ = [name for name in rows[0] if name != "id"]
-        statement = (
-            tables.devices.update()
-            .where(tables.devices.c.id == sa.bindparam("key"))
-            .values({name: sa.bindparam(f"new_{name}") for name in names_})
-        )
-        bound = [{"key": row["id"], **{f"new_{name}": row[name] for name in names_}} for row in rows]
-        connection.execute(statement, bound)
+@dataclasses.dataclass(frozen=True, slots=True)
+class Presence:
+    """Whether a device's connection stands, and which one was heard of last.
+
+    Attributes:
+        heard_at: when it last said that it is there; None leaves what is recorded.
+    """
+
+    online: bool
+    incarnation: str | None
+    connection: int
+    heard_at: datetime.datetime | None = None
+
+
+def presences(connection: sa.Connection, ids: Iterable[str]) -> dict[str, Presence]:
+    """What is recorded of the presence of these devices; unknown ids are left out."""
+    column = tables.devices.c
+    query = sa.select(column.id, column.online, column.presence_incarnation, column.connection)
+    rows = connection.execute(query.where(column.id.in_(list(ids))))
+    return {row.id: Presence(row.online, row.presence_incarnation, row.connection) for row in rows}
+
+
+def save_presences(connection: sa.Connection, changed: Mapping[str, Presence]) -> None:
+    """Records presences, by device."""
+    rows = [
+        {
+            "key": device,
+            "online": presence.online,
+            "presence_incarnation": presence.incarnation,
+            "connection": presence.connection,
+            "last_heard_at": presence.heard_at,
+        }
+        for device, presence in changed.items()
+    ]
+    _UPDATE_PRESENCE.execute(connection, rows)
+
+
+_UPDATE_PRESENCE = prepared.update_by_id(
+    tables.devices, ("online", "presence_incarnation", "connection"), kept=("last_heard_at",)
+)
 
 
 def mqtt_passwords(connection: sa.Connection) -> dict[str, str]:
@@ -71,6 +111,35 @@ def mqtt_passwords(connection: sa.Connection) -> dict[str, str]:
     column = tables.devices.c
     query = sa.select(column.id, column.mqtt_password).where(column.mqtt_password.is_not(None))
     return {row.id: row.mqtt_password for row in connection.execute(query)}
+
+
+def labelled(connection: sa.Connection, labels: Mapping[str, str]) -> dict[str, str]:
+    """The id of every device that has all of these labels, by name."""
+    query = sa.select(tables.devices.c.name, tables.devices.c.id).order_by(tables.devices.c.name)
+    for key, value in labels.items():
+        query = query.where(has_label(key, value))
+    return {row.name: row.id for row in connection.execute(query)}
+
+
+def has_label(key: str, value: str) -> sa.ColumnElement[bool]:
+    """Whether a device's row has this label."""
+    return tables.devices.c.labels[key].as_string() == value
+
+
+def ids_of(connection: sa.Connection, keys: Sequence[str]) -> dict[str, str]:
+    """The ids of those devices that have one of these for id or name, by it."""
+    column = tables.devices.c
+    found: dict[str, str] = {}
+    for start in range(0, len(keys), CHUNK):
+        some = keys[start : start + CHUNK]
+        query = sa.select(column.id, column.name).where(sa.or_(column.id.in_(some), column.name.in_(some)))
+        for row in connection.execute(query):
+            found |= {row.id: row.id, row.name: row.id}
+    return found
+
+
+CHUNK = 5_000
+"""Keys to a statement; SQLite takes 32,766 parameters, PostgreSQL 65,535."""
 
 
 def count(connection: sa.Connection) -> int:
@@ -85,111 +154,157 @@ def load(connection: sa.Connection, device: str) -> cloud.Device:
 
 def load_many(connection: sa.Connection, ids: Iterable[str]) -> dict[str, cloud.Device]:
     """What is recorded of each of these devices, with their unfinished deployments; unknown ids are left out."""
-    wanted = list(ids)
-    column = tables.devices.c
-    query = sa.select(
-        column.id, column.epoch, column.generation, column.desired, column.fallback, column.published,
-        column.incarnation, column.former, column.seq, column.reported, column.adopted,
-    ).where(column.id.in_(wanted))  # fmt: skip
-    rows = connection.execute(query).all()
-    live: dict[str, dict[str, cloud.Deployment]] = {row.id: {} for row in rows}
-    query = sa.select(tables.deployments).where(_LIVE, tables.deployments.c.device_id.in_(wanted))
-    for row in connection.execute(query).mappings():
-        live[row["device_id"]][row["id"]] = deployment_value(row)
+    wanted = {"ids": list(ids)}
+    rows: Sequence[Any] = connection.execute(_RECORDED, wanted).all()  # any: the columns of the statement
+    live: dict[str, dict[str, cloud.Deployment]] = {row[0]: {} for row in rows}
+    found: Sequence[Any] = connection.execute(_RECORDED_DEPLOYMENTS, wanted).all()
+    for device, *values in found:
+        live[device][values[0]] = _deployment(*values)
     return {
-        row.id: cloud.Device(
-            id=row.id,
-            epoch=row.epoch,
-            generation=row.generation,
-            desired=row.desired,
-            fallback=row.fallback,
-            published=row.published,
-            incarnation=row.incarnation,
-            former=tuple((incarnation, seq) for incarnation, seq in row.former),
-            seq=row.seq,
-            reported=row.reported,
-            adopted=row.adopted,
-            deployments=live[row.id],
+        device: cloud.Device(
+            id=device,
+            epoch=epoch,
+            generation=generation,
+            desired=desired,
+            fallback=fallback,
+            published=published,
+            incarnation=incarnation,
+            former=_former(former),
+            seq=seq,
+            reported=reported,
+            adopted=adopted,
+            deployments=live[device],
         )
-        for row in rows
+        for device, epoch, generation, desired, fallback, published, incarnation, former, seq, reported, adopted in rows
     }
+
+
+def _former(text: str) -> tuple[tuple[str, int], ...]:
+    """Nearly every device has none, and JSON is slow to say so."""
+    return () if text == "[]" else tuple((name, taken) for name, taken in json.loads(text))
+
+
+_VALUE = [
+    tables.deployments.c[name]
+    for name in ("id", "release_id", "digest", "target", "activity", "error", "reason", "attempts", "ordered", "ended")
+]
+
+
+_RECORDED: sa.Select[Any] = sa.select(
+    *(
+        sa.cast(tables.devices.c[name], sa.Text) if name == "former" else tables.devices.c[name]
+        for name in ("id", "epoch", "generation", "desired", "fallback", "published", "incarnation", "former", "seq",
+                     "reported", "adopted")
+    )
+).where(prepared.among(tables.devices.c.id, "ids"))  # fmt: skip
+_RECORDED_DEPLOYMENTS: sa.Select[Any] = sa.select(tables.deployments.c.device_id, *_VALUE).where(
+    _LIVE, prepared.among(tables.deployments.c.device_id, "ids")
+)
 
 
 def deployment_value(row: sa.RowMapping) -> cloud.Deployment:
     """A deployment's row as the protocol's value."""
+    return _deployment(*(row[column.name] for column in _VALUE))
+
+
+def _deployment(
+    key: str,
+    release: str,
+    digest: str,
+    target: str,
+    activity: str,
+    error: str,
+    reason: Mapping[str, str] | None,
+    attempts: int,
+    ordered: int,
+    ended: int,
+) -> cloud.Deployment:
     return cloud.Deployment(
-        id=row["id"],
-        release=row["release_id"],
-        digest=row["digest"],
-        statuses=Statuses(Target(row["target"]), Activity(row["activity"]), Error(row["error"])),
-        reason=messages.Reason(**row["reason"]) if row["reason"] else None,
-        attempts=row["attempts"],
-        ordered=row["ordered"],
-        ended=row["ended"],
+        id=key,
+        release=release,
+        digest=digest,
+        statuses=_statuses(target, activity, error),
+        reason=messages.Reason(**reason) if reason else None,
+        attempts=attempts,
+        ordered=ordered,
+        ended=ended,
     )
 
 
-def save(connection: sa.Connection, before: cloud.Device, after: cloud.Device, cause: Cause) -> None:
-    """Records what changed between two values of one device; every change of statuses leaves its history row.
+@functools.cache
+def _statuses(target: str, activity: str, error: str) -> Statuses:
+    return Statuses(Target(target), Activity(activity), Error(error))
 
-    A deployment that is new in ``after`` is left to ``deployments.insert``.
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Change:
+    """Two values of one device, and what changed it: an operator's act, or a report, which is kept as it came."""
+
+    before: cloud.Device
+    after: cloud.Device
+    cause: Cause
+    heard: bytes | None = None
+
+
+def save_many(connection: sa.Connection, changes: Sequence[Change]) -> None:
+    """Records what changed between the values; every change of statuses leaves its history row.
+
+    A deployment that is new in ``after`` is left to ``deployments.insert_many``.
     """
-    save_many(connection, [(before, after, cause)])
-
-
-def save_many(connection: sa.Connection, changes: Sequence[tuple[cloud.Device, cloud.Device, Cause]]) -> None:
-    """``save`` for many devices at once, in one statement for each table and shape of change."""
     device_rows: list[dict[str, Any]] = []
-    ordered_rows: list[dict[str, Any]] = []
     deployment_rows: list[dict[str, Any]] = []
-    stamps: dict[str, list[dict[str, Any]]] = {}
-    rows: list[dict[str, Any]] = []
-    for before, after, cause in changes:
-        device_rows.append(_device_row(after))
-        if after.generation != before.generation:
-            ordered_rows.append({"id": after.id, "desired_at": cause.at})
-        for new in after.deployments.values():
-            old = before.deployments.get(new.id)
-            if old is None or new == old:
+    entries: list[dict[str, Any]] = []
+    for change in changes:
+        device_rows.append(_device_row(change))
+        known = change.before.deployments
+        for new in change.after.deployments.values():
+            old = known.get(new.id)
+            if old is None or new is old or new == old:
                 continue
-            deployment_rows.append(_bound(new))
+            deployment_rows.append(_deployment_row(old, new, change.cause.at))
             if new.statuses != old.statuses:
-                rows.append(status_change(after.id, old, new, cause))
-                for name in _times(old, new):
-                    stamps.setdefault(name, []).append({"key": new.id, "at": cause.at})
-    update_many(connection, device_rows)
-    update_many(connection, ordered_rows)
-    if deployment_rows:
-        connection.execute(_UPDATE_DEPLOYMENT, deployment_rows)
-    for name, stamped in stamps.items():
-        column = tables.deployments.c
-        statement = tables.deployments.update().where(column.id == sa.bindparam("key"), column[name].is_(None))
-        connection.execute(statement.values({name: sa.bindparam("at")}), stamped)
-    history.append(connection, rows)
+                entries.append(status_change(change.after.id, old, new, change.cause))
+    _UPDATE_DEVICE.execute(connection, device_rows)
+    _UPDATE_DEPLOYMENT.execute(connection, deployment_rows)
+    history.append(connection, entries)
 
 
-_COLUMNS = ("target", "activity", "error", "reason", "attempts", "ordered", "ended")
-_UPDATE_DEPLOYMENT = (
-    tables.deployments.update()
-    .where(tables.deployments.c.id == sa.bindparam("key"))
-    .values({name: sa.bindparam(f"new_{name}") for name in _COLUMNS})
-)
+_DECIDED = ("epoch", "generation", "desired", "fallback", "tidying", "published", "incarnation", "former", "seq",
+            "reported", "adopted")  # fmt: skip
+_SEEN = ("desired_at", "report", "reported_at", "last_heard_at")
+"""Kept as they are when a change says nothing of them."""
+_LIVED = ("target", "activity", "error", "reason", "attempts", "ordered", "ended")
+_STAMPS = ("queued_at", "deployed_at", "archived_at")
+"""When a deployment first came to where it is, or ran through in one report."""
+
+_UPDATE_DEVICE = prepared.update_by_id(tables.devices, _DECIDED, _SEEN)
+_UPDATE_DEPLOYMENT = prepared.update_by_id(tables.deployments, _LIVED, _STAMPS)
 
 
-def _device_row(device: cloud.Device) -> dict[str, Any]:
+def _device_row(change: Change) -> dict[str, Any]:
+    before, after, heard, at = change.before, change.after, change.heard, change.cause.at
     return {
-        "id": device.id,
-        "epoch": device.epoch,
-        "generation": device.generation,
-        "desired": device.desired,
-        "fallback": device.fallback,
-        "published": device.published,
-        "incarnation": device.incarnation,
-        "former": list(device.former),
-        "seq": device.seq,
-        "reported": device.reported,
-        "adopted": device.adopted,
+        "key": after.id,
+        "epoch": after.epoch,
+        "generation": after.generation,
+        "desired": after.desired,
+        "fallback": after.fallback,
+        "tidying": after.desired is not None
+        and after.deployments[after.desired].statuses.activity is Activity.DEPLOYED,
+        "published": after.published,
+        "incarnation": after.incarnation,
+        "former": list(after.former) if after.former else _NONE,
+        "seq": after.seq,
+        "reported": after.reported,
+        "adopted": after.adopted,
+        "desired_at": at if after.generation != before.generation else None,
+        "report": prepared.Written(heard.decode()) if heard else None,
+        "reported_at": at if heard else None,
+        "last_heard_at": at if heard else None,
     }
+
+
+_NONE: list[Any] = []
 
 
 def deployment_columns(deployment: cloud.Deployment) -> dict[str, Any]:
@@ -206,18 +321,12 @@ def deployment_columns(deployment: cloud.Deployment) -> dict[str, Any]:
     }
 
 
-def _bound(deployment: cloud.Deployment) -> dict[str, Any]:
-    return {
-        "key": deployment.id,
-        **{f"new_{name}": value for name, value in deployment_columns(deployment).items()},
-    }
-
-
-def _times(old: cloud.Deployment, new: cloud.Deployment) -> list[str]:
-    """The columns that say when a deployment first came to where it is now, or ran through in one report."""
-    if new.statuses.activity is old.statuses.activity:
-        return []
-    return [f"{new.statuses.activity.value}_at"] if new.statuses.activity.value in _STAMPED else []
+def _deployment_row(old: cloud.Deployment, new: cloud.Deployment, at: datetime.datetime) -> dict[str, Any]:
+    row = {"key": new.id, **deployment_columns(new), "queued_at": None, "deployed_at": None, "archived_at": None}
+    activity = new.statuses.activity
+    if activity is not old.statuses.activity and activity.value in _STAMPED:
+        row[f"{activity.value}_at"] = at
+    return row
 
 
 _STAMPED = {Activity.QUEUED.value, Activity.DEPLOYED.value, Activity.ARCHIVED.value}
@@ -233,21 +342,30 @@ def status_change(device: str, old: cloud.Deployment, new: cloud.Deployment, cau
         deployment_id=new.id,
         device_time=cause.device_time,
         before=shown_statuses(old),
-        after={**shown_statuses(new), **({"reason": new.reason.model_dump()} if new.reason else {})},
+        after={**shown_statuses(new), "reason": new.reason.model_dump()} if new.reason else shown_statuses(new),
     )
 
 
-def shown_statuses(deployment: cloud.Deployment) -> dict[str, str]:
+def shown_statuses(deployment: cloud.Deployment) -> Mapping[str, str]:
     """The three statuses, under the names that people see."""
-    target, activity, error = deployment.statuses
+    return _shown(deployment.statuses)
+
+
+@functools.cache
+def _shown(statuses: Statuses) -> dict[str, str]:
+    target, activity, error = statuses
     return {"target_status": target.value, "activity_status": activity.value, "error_status": error.value}
 
 
-def unpublished(connection: sa.Connection, limit: int) -> list[str]:
-    """Devices whose newest order has not left for the broker."""
+def unpublished(connection: sa.Connection, limit: int, *, tidying: bool) -> list[str]:
+    """Devices whose newest order has not left for the broker.
+
+    Args:
+        tidying: those whose order only tidies up: what it names is in force already. Otherwise the others.
+    """
     column = tables.devices.c
-    query = sa.select(column.id).where(column.published < column.generation).limit(limit)
-    return list(connection.scalars(query))
+    query = sa.select(column.id).where(column.published < column.generation, column.tidying == tidying)
+    return list(connection.scalars(query.limit(limit)))
 
 
 def out_of_sync(connection: sa.Connection, after: str, limit: int) -> list[str]:
@@ -264,6 +382,11 @@ def out_of_sync(connection: sa.Connection, after: str, limit: int) -> list[str]:
 
 def mark_published(connection: sa.Connection, ids: Sequence[str]) -> None:
     """Records that the newest order of these devices may be on its way from now on."""
-    column = tables.devices.c
-    statement = tables.devices.update().where(column.id.in_(ids), column.published < column.generation)
-    connection.execute(statement.values(published=column.generation))
+    connection.execute(_MARK_PUBLISHED, {"ids": ids})
+
+
+_MARK_PUBLISHED = (
+    tables.devices.update()
+    .where(prepared.among(tables.devices.c.id, "ids"), tables.devices.c.published < tables.devices.c.generation)
+    .values(published=tables.devices.c.generation)
+)

@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from shallop_cloud.store import tables
+from shallop_cloud.store import prepared, tables
 
 
 def row(
@@ -39,8 +39,10 @@ def row(
 
 def append(connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
     """Adds rows, in order."""
-    if rows:
-        connection.execute(tables.history.insert(), rows)
+    _INSERT.execute(connection, rows)
+
+
+_INSERT = prepared.insert(tables.history, [column.name for column in tables.history.c if column.name != "id"])
 
 
 def query(*, device: str | None = None, deployment: str | None = None) -> sa.Select[Any]:

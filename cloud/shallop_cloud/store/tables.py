@@ -81,6 +81,7 @@ devices = sa.Table(
     sa.Column("desired_at", Time),
     sa.Column("desired", sa.String(32)),
     sa.Column("fallback", sa.String(32)),
+    sa.Column("tidying", sa.Boolean, nullable=False, default=False),  # it names what is in force already
     sa.Column("published", sa.BigInteger, nullable=False, default=0),
     # what was last heard
     sa.Column("incarnation", sa.String(64)),
@@ -96,7 +97,7 @@ devices = sa.Table(
     sa.Column("connection", sa.BigInteger, nullable=False, default=0),
     sa.CheckConstraint("desired IS NOT NULL OR fallback IS NULL", name="fallback_beside_desired"),
     sa.CheckConstraint("published <= generation", name="published_is_known"),
-    sa.Index("ix_devices_unpublished", "id", sqlite_where=sa.text("published < generation"),
+    sa.Index("ix_devices_unpublished", "tidying", "id", sqlite_where=sa.text("published < generation"),
              postgresql_where=sa.text("published < generation")),
     sa.Index("ix_devices_out_of_sync", "id", sqlite_where=sa.text("reported <> generation"),
              postgresql_where=sa.text("reported <> generation")),
