@@ -183,17 +183,7 @@ def _join(fleet: Fleet) -> None:
 
 def _release(fleet: Fleet) -> str:
     draft = configs.read_release(EXAMPLE / "release.yaml")
-    types = [
-        {
-            "name": each.name,
-            "schema": each.schema.to_json(),
-            "format": each.format.value,
-            "path": each.path,
-            "required": each.required,
-        }
-        for each in draft.config_types
-    ]
-    _must(fleet.post("/v1/releases", {"version": draft.version, "config_types": types}), 201, "the release is made")
+    _must(fleet.post("/v1/releases", draft.to_json()), 201, "the release is made")
     names = ", ".join(each.name for each in draft.config_types)
     fleet.screen.say(f"Release {draft.version} is made, with the config types {names}.")
     return draft.version

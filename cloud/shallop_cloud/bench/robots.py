@@ -39,6 +39,16 @@ class Robot:
         return self.directory / "agent.log"
 
     @property
+    def command(self) -> list[str]:
+        """The program that is its agent."""
+        return [*_SHALLOPD, "run", "--state", str(self.state)]
+
+    @property
+    def stdin(self) -> int:
+        """What its agent has as stdin."""
+        return subprocess.DEVNULL
+
+    @property
     def is_running(self) -> bool:
         """Whether the agent's process is there."""
         return self._process is not None and self._process.poll() is None
@@ -70,8 +80,8 @@ class Robot:
         """Starts the agent and returns at once."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603  our own program
-                [*_SHALLOPD, "run", "--state", str(self.state)],
-                stdin=subprocess.DEVNULL,
+                self.command,
+                stdin=self.stdin,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
@@ -98,6 +108,8 @@ class Robot:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        if process.stdin:
+            process.stdin.close()
 
     def files(self) -> dict[str, bytes]:
         """What robot software reads now: bytes by relative path; empty if nothing is in force."""

@@ -32,24 +32,10 @@ def create(settings: Settings, file: Path) -> None:
     It is checked here before anything is sent. The git commit is that of the directory it lies in.
     """
     draft = _draft(file)
-    body = {
-        "version": draft.version,
-        "git_commit": draft.git_commit,
-        "config_types": [
-            {
-                "name": each.name,
-                "schema": each.schema.to_json(),
-                "format": each.format.value,
-                "path": each.path,
-                "required": each.required,
-            }
-            for each in draft.config_types
-        ],
-    }
     schemas = {path: str(file.parent / path) for each in draft.config_types for path, _ in each.schema.files}
     with settings.api() as api:
         try:
-            made = api.post("releases", body=body)
+            made = api.post("releases", body=draft.to_json())
         except problems.Problem as problem:
             raise problem.said_of(schemas) from None
     output.show(made, settings.output, views.release)

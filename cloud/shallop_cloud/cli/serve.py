@@ -6,9 +6,7 @@ import contextlib
 import logging
 import os
 import shlex
-import signal
 import sys
-import threading
 from collections.abc import Generator
 from pathlib import Path
 
@@ -17,7 +15,7 @@ import structlog
 from shallop_protocol.topics import DEFAULT_ROOT, TopicError, Topics
 
 from shallop_cloud import errors, server
-from shallop_cloud.cli import addresses
+from shallop_cloud.cli import addresses, signals
 from shallop_cloud.link.connection import BrokerUrl, Protocol
 from shallop_cloud.services.shore import Limits
 
@@ -92,7 +90,7 @@ def serve(
             limits=Limits(envelope=payload_limit),
         )
         with (
-            _signals() as stop,
+            signals.stopping() as stop,
             server.run(settings, lambda path: _embedded(path, broker_config, broker_listen, topics)) as running,
         ):
             click.echo(f"shallop serves at {running.url}, with the broker at {running.broker}")
@@ -118,22 +116,6 @@ def _embedded(
         raise errors.StartupError(words, "pip install 'shallop-cloud[bench]', or give --broker URL") from None
     with embedded.broker(passwords, config, listen, topics) as address:
         yield address
-
-
-@contextlib.contextmanager
-def _signals() -> Generator[threading.Event]:
-    """An event that SIGTERM and SIGINT set while the block lasts."""
-    stop = threading.Event()
-
-    def ask(_number: int, _frame: object) -> None:
-        stop.set()
-
-    former = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield stop
-    finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)
 
 
 def _log_to_stderr(level: str) -> None:
