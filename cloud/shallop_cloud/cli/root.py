@@ -31,7 +31,9 @@ COMMANDS: Mapping[str, Lazy] = {
     "deployment": Lazy("deployments", "deployment", "Deployments: what was sent to a device, and what became of it."),
     "config": Lazy("config", "config", "Config instances: the files of deployments."),
     "broker": Lazy("broker", "broker", "Run the MQTT broker of the bench on its own."),
+    "bench": Lazy("bench", "bench", "A fleet on this machine: broker, cloud, robots and trouble."),
     "demo": Lazy("demo", "demo", "See it work: broker, cloud and robots' agents on this machine."),
+    "simulate": Lazy("simulate", "simulate", "Run a fleet in virtual time, with everything going wrong."),
     "completion": Lazy("completion", "completion", "Print the completion script of a shell."),
 }
 """In the order in which they are shown. Modules are those of this package."""

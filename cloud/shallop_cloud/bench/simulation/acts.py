@@ -1,0 +1,184 @@
+"""What comes from outside, drawn before the run: what operators do, and what goes wrong.
+
+Each act is whole in itself, so that a run can be repeated without some of them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import random
+from collections.abc import Collection, Sequence
+
+from shallop_cloud.bench.simulation.cargo import RELEASES, Fate
+
+
+class Fault(enum.StrEnum):
+    """What can go wrong."""
+
+    POWER = "power"
+    KILL = "kill"
+    DISK_FULL = "disk-full"
+    IO_ERRORS = "io-errors"
+    ROT = "rot"
+    LOSE_DATABASE = "lose-database"
+    CLOCK = "clock"
+    OFFLINE = "offline"
+    BAD_LINES = "bad-lines"
+    POISON = "poison"
+    BROKER_RESTART = "broker-restart"
+    BROKER_WIPE = "broker-wipe"
+    CLOUD_KILL = "cloud-kill"
+    CLOUD_OFFLINE = "cloud-offline"
+    CLOUD_RESTORE = "cloud-restore"
+    OLD_COPY = "old-copy"
+
+
+MEANINGS: dict[Fault, str] = {
+    Fault.POWER: "a robot loses its power before the n-th step on its disk or database, and perhaps again as it starts",
+    Fault.KILL: "a robot's agent dies before such a step",
+    Fault.DISK_FULL: "nothing can be written on a robot's disk for a while",
+    Fault.IO_ERRORS: "steps on a robot's disk fail with EIO for a while",
+    Fault.ROT: "a file holds other bytes than were written, from the start or later",
+    Fault.LOSE_DATABASE: "a robot's state database is gone, and perhaps its disk too",
+    Fault.CLOCK: "a robot's wall clock is decades off",
+    Fault.OFFLINE: "nothing passes between a robot and the broker for a while; both, or neither, know at once",
+    Fault.BAD_LINES: "the broker delivers twice, late, in another order, or forgets what it acknowledged",
+    Fault.POISON: "bytes that are no message, or no order for this robot, come from the broker",
+    Fault.BROKER_RESTART: "the broker restarts; of the retained messages some are older, or gone",
+    Fault.BROKER_WIPE: "the broker forgets every retained message",
+    Fault.CLOUD_KILL: "the cloud dies before its n-th commit or message, and comes back",
+    Fault.CLOUD_OFFLINE: "nothing passes between the cloud and the broker for a while",
+    Fault.CLOUD_RESTORE: "the cloud's database is replaced by an earlier copy",
+    Fault.OLD_COPY: "a robot's state database is replaced by an earlier copy: a known flaw, not among 'all'",
+}
+
+ALL = frozenset(Fault) - {Fault.OLD_COPY}
+
+
+class Order(enum.StrEnum):
+    """What an operator does."""
+
+    ORDER = "order"
+    STAGE = "stage"
+    DEPLOY = "deploy"
+    ARCHIVE = "archive"
+    RESTAGE = "restage"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Act:
+    """One thing that comes from outside.
+
+    Attributes:
+        at: the moment, in seconds.
+        robot: which; 0 where it is none's.
+        seconds: how long it lasts.
+        steps: how many steps are done before it strikes; ``again`` likewise, after the start that follows, or -1.
+        pick: which of those that there are, for what is chosen when it happens.
+    """
+
+    at: float
+    what: Order | Fault
+    robot: int = 0
+    seconds: float = 0.0
+    steps: int = 0
+    again: int = -1
+    pick: int = 0
+    fate: Fate = Fate.GOOD
+    release: str = RELEASES[0]
+
+    def __str__(self) -> str:
+        words = [f"{self.what.value:<14}"]
+        words += [f"robot {self.robot}"] if self.robot else []
+        if isinstance(self.what, Order):
+            words += [f"({self.fate.value}, {self.release})"] if self.what in (Order.ORDER, Order.STAGE) else []
+            return " ".join(words)
+        words += [f"after {self.steps} steps"] if self.what in _STRIKES else []
+        words += [f"and again after {self.again}"] if self.again >= 0 else []
+        words += [f"for {self.seconds:.1f} s"] if self.seconds else []
+        return " ".join([*words, f"#{self.pick}"])
+
+
+_STRIKES = frozenset({Fault.POWER, Fault.KILL, Fault.CLOUD_KILL})
+_EVERYBODYS = frozenset({Fault.BROKER_RESTART, Fault.BROKER_WIPE, Fault.CLOUD_KILL, Fault.CLOUD_OFFLINE,
+                         Fault.CLOUD_RESTORE, Fault.BAD_LINES})  # fmt: skip
+_MEAN_S: dict[Fault, float] = {
+    Fault.POWER: 20.0,
+    Fault.KILL: 5.0,
+    Fault.DISK_FULL: 400.0,
+    Fault.IO_ERRORS: 200.0,
+    Fault.LOSE_DATABASE: 20.0,
+    Fault.OFFLINE: 300.0,
+    Fault.BAD_LINES: 300.0,
+    Fault.BROKER_RESTART: 30.0,
+    Fault.CLOUD_KILL: 60.0,
+    Fault.CLOUD_OFFLINE: 200.0,
+    Fault.CLOUD_RESTORE: 30.0,
+    Fault.OLD_COPY: 20.0,
+}
+_WEIGHTS = {Fault.POWER: 4, Fault.KILL: 2, Fault.OFFLINE: 2, Fault.CLOUD_KILL: 2}
+_MOST_STEPS = 32
+"""To bring one deployment on and take another off takes about so many."""
+_ORDERS = (Order.ORDER,) * 5 + (Order.STAGE,) * 3 + (Order.DEPLOY,) * 3 + (Order.ARCHIVE,) * 2 + (Order.RESTAGE,)
+_FATES = (Fate.GOOD,) * 7 + (Fate.BAD_PATH, Fate.BAD_CONTENT, Fate.BAD_MODE)
+_ORDERS_PER_HOUR = 6.0
+_FAULTS_PER_HOUR = 8.0
+_BURSTS_PER_HOUR = 1.0
+_BURST_S = 20.0
+
+
+def draw(rng: random.Random, robots: int, seconds: float, faults: Collection[Fault]) -> list[Act]:
+    """What happens in one run, by moment. Each run knows some of the faults only, so that some go far with few.
+
+    Most acts come in bursts, and half of the faults beside an order for the same robot: what breaks things is what
+    happens while another thing is under way.
+    """
+    few = rng.choice((0.15, 0.3, 0.6))
+    known = [fault for fault in Fault if fault in faults and rng.random() < few]
+    share = robots * seconds / 3600.0
+    bursts = [rng.uniform(0.0, seconds) for _ in range(max(1, round(share * _BURSTS_PER_HOUR)))]
+    count = max(2, round(share * _ORDERS_PER_HOUR))
+    acts = [_order(rng, _moment(rng, bursts, seconds), rng.randint(1, robots)) for _ in range(count)]
+    if known:
+        orders = tuple(acts)
+        for _ in range(max(1, round(share * _FAULTS_PER_HOUR))):
+            if rng.random() < 0.5:
+                beside = rng.choice(orders)
+                apart = rng.choice((-1.0, 1.0)) * rng.expovariate(1.0 / rng.choice((0.05, 1.0, 30.0)))
+                acts.append(_fault(rng, min(max(0.0, beside.at + apart), seconds), beside.robot, known))
+            else:
+                acts.append(_fault(rng, _moment(rng, bursts, seconds), rng.randint(1, robots), known))
+    return sorted(acts, key=lambda act: act.at)
+
+
+def _moment(rng: random.Random, bursts: Sequence[float], seconds: float) -> float:
+    if rng.random() < 0.25:
+        return rng.uniform(0.0, seconds)
+    scale = rng.choice((0.2, 3.0, _BURST_S, 15.0 * _BURST_S))
+    return min(rng.choice(bursts) + rng.expovariate(1.0 / scale), seconds)
+
+
+def _order(rng: random.Random, at: float, robot: int) -> Act:
+    return Act(
+        at,
+        rng.choice(_ORDERS),
+        robot=robot,
+        pick=rng.randrange(100),
+        fate=rng.choice(_FATES),
+        release=rng.choice(RELEASES),
+    )
+
+
+def _fault(rng: random.Random, at: float, robot: int, known: Sequence[Fault]) -> Act:
+    fault = rng.choices(known, [_WEIGHTS.get(fault, 1) for fault in known])[0]
+    mean = _MEAN_S.get(fault, 0.0)
+    return Act(
+        at,
+        fault,
+        robot=0 if fault in _EVERYBODYS else robot,
+        seconds=min(mean * 8.0, rng.expovariate(1.0 / mean)) if mean else 0.0,
+        steps=rng.randrange(_MOST_STEPS) if fault in _STRIKES else 0,
+        again=rng.randrange(20) if fault in (Fault.POWER, Fault.KILL) and rng.random() < 0.4 else -1,
+        pick=rng.randrange(100),
+    )

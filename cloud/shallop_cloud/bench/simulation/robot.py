@@ -1,0 +1,344 @@
+"""One robot: the real agent, worker, applier and store, with a disk, a database, a clock and a line of the model."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import datetime
+import functools
+import random
+import sqlite3
+import tempfile
+from collections.abc import Callable, Generator, Mapping
+from pathlib import Path
+
+import sqlite_utils
+from shallop_device import agent, applier, files, identity, inbox, link, store, worker
+from shallop_protocol import device, dsse, ids, messages, topics
+from shallop_protocol.topics import Kind
+
+from shallop_cloud.bench.simulation.broker import Broker, Line, Message
+from shallop_cloud.bench.simulation.cargo import Load
+from shallop_cloud.bench.simulation.checks import RobotChecks, Tell
+from shallop_cloud.bench.simulation.disk import Disk
+from shallop_cloud.bench.simulation.kernel import Kernel
+from shallop_cloud.bench.simulation.power import Cut, Power
+from shallop_cloud.bench.simulation.timeline import Appointment, Timeline
+from shallop_cloud.bench.simulation.violation import Violation
+
+BEGINNING = datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc)
+SOFTWARE = messages.Agent(version="0", started_at=BEGINNING)
+PAUSE_S = (0.001, 0.02)
+"""What one turn of an agent takes, at least and at most."""
+TOPICS = topics.Topics()
+
+
+class Clock:
+    """Time as a robot knows it.
+
+    Attributes:
+        off: by how many seconds the wall clock is wrong.
+    """
+
+    def __init__(self, timeline: Timeline) -> None:
+        self._timeline = timeline
+        self.off = 0.0
+
+    def monotonic(self) -> float:
+        """The world's time."""
+        return self._timeline.now
+
+    def now(self) -> datetime.datetime:
+        """The wall clock."""
+        return BEGINNING + datetime.timedelta(seconds=self._timeline.now + self.off)
+
+    def synced(self) -> bool:
+        """It says so, right or wrong."""
+        return True
+
+
+class Memory(store.Store):
+    """The real store on a database in memory: each commit takes power, and needs a disk that takes it.
+
+    Attributes:
+        kept: the database as it may be after a power cut, if what was committed since need not be on the disk.
+    """
+
+    def __init__(self, db: sqlite_utils.Database, disk: Disk, checks: RobotChecks) -> None:
+        super().__init__(db)
+        self.kept: bytes | None = None
+        self._disk = disk
+        self._checks = checks
+
+    def remember(
+        self,
+        memory: device.Memory,
+        compose: Callable[[int], messages.Report],
+        *,
+        envelope: bytes | None = None,
+        applying: bool = False,
+        judged: bool = False,
+        again: bool = False,
+    ) -> None:
+        """As the store does it; what is durable now is held against the rules."""
+        super().remember(memory, compose, envelope=envelope, applying=applying, judged=judged, again=again)
+        self._checks.remembered(self)
+
+    @contextlib.contextmanager
+    def _transaction(self, *, synced: bool = True) -> Generator[None]:
+        before = None if synced else self.kept or self._db.conn.serialize()
+        with super()._transaction(synced=synced):
+            yield
+        self.kept = before
+
+    def _commit(self) -> None:
+        try:
+            self._disk.step("state.db", needs_space=True)
+        except OSError as error:
+            raise sqlite3.OperationalError(error.strerror) from error
+        super()._commit()
+
+
+class Robot:
+    """One robot.
+
+    Attributes:
+        wire: its id in topics; ``number`` counts the robots from 1.
+        is_on: it has power, and its agent runs.
+        checks: what must be true of it.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        timeline: Timeline,
+        broker: Broker,
+        kernel: Kernel,
+        loads: Mapping[str, Load],
+        key: dsse.PublicKey,
+        seed: str,
+        tell: Tell,
+    ) -> None:
+        self.number = number
+        self.device = ids.make(ids.Prefix.DEVICE, number.to_bytes(ids.RANDOM_BYTES, "big"))
+        self.wire = ids.on_wire(self.device)
+        self.is_on = False
+        self.power = Power()
+        self._root = f"/robots/{number}"
+        self._seed = seed
+        self._rng = random.Random(f"{seed}/agent/{number}")  # noqa: S311  made to be repeated
+        self._network = random.Random(f"{seed}/line/{number}")  # noqa: S311  made to be repeated
+        self._timeline = timeline
+        self._broker = broker
+        self._kernel = kernel
+        self.clock = Clock(timeline)
+        self._who = identity.Identity(
+            device=self.device,
+            name=f"robot-{number}",
+            server="http://cloud",
+            root=Path(self._root),
+            mqtt_url="mqtt://broker",
+            username=self.wire,
+            password="",
+            protocol="5",
+            topics=TOPICS,
+            keys={key.keyid: key},
+        )
+        self.checks = RobotChecks(f"robot {number}", loads, tell)
+        self._incarnations = 0
+        self._replace_disk()
+        self._replace_database()
+        self._agent: agent.Agent | None = None
+        self._items: collections.deque[inbox.Item] = collections.deque()
+        self._wake: Appointment | None = None
+        self._line: Line | None = None
+
+    # What the world does to it.
+
+    def boot(self) -> None:
+        """Its agent starts, on what the disk and the database hold."""
+        if self.is_on:
+            return
+        self.is_on = True
+        self._items.clear()
+        try:
+            self._memory = Memory(self._db, self.disk, self.checks)
+            hands = worker.Worker(
+                self._who,
+                self._memory,
+                applier.Applier(files.RootedFiles(Path(self._root))),
+                time=self.clock,
+                rng=self._rng,
+                agent=SOFTWARE,
+            )
+            self._worker = hands
+            self._agent = agent.Agent(self._who, self._memory, hands, self, time=self.clock, rng=self._rng)
+            self.checks.booted(self._memory)
+            self._agent.start()
+        except Cut as cut:
+            cut.then()
+            return
+        self._wake_after(0.0)
+
+    def cut_power(self) -> None:
+        """The power goes at once; what was not synced may be lost."""
+        kept = self._memory.kept if self.is_on else None
+        self.kill(silently=True)
+        if kept and self._network.random() < 0.5:
+            self._db = _database(kept)
+        self.disk.lose_power()
+
+    def kill(self, *, silently: bool = False) -> None:
+        """The agent dies at once; what was written is still in the page cache.
+
+        Args:
+            silently: nobody tells the broker, which has to miss it.
+        """
+        self.is_on = False
+        self._agent = None
+        if self._wake:
+            self._wake.call_off()
+        if self._line:
+            self._line.die(silently=silently)
+            self._line = None
+        if self._db.conn.in_transaction:
+            self._db.rollback()
+
+    def lose_database(self, *, keep_disk: bool) -> None:
+        """Its state is gone, and perhaps all that it had."""
+        self.kill()
+        self._replace_database()
+        if not keep_disk:
+            self._replace_disk()
+        self.checks.forgot()
+
+    def copy_of_database(self) -> bytes:
+        """Its state as it is now."""
+        return self._db.conn.serialize()
+
+    def put_database(self, copy: bytes) -> None:
+        """Its state becomes an earlier one."""
+        self.kill()
+        self._db = _database(copy)
+        self.checks.forgot()
+
+    @property
+    def memory(self) -> device.Memory:
+        """What is durable in its database."""
+        return self._memory.memory
+
+    @property
+    def is_idle(self) -> bool:
+        """It has nothing to do, and waits for nothing but its heartbeat."""
+        return self.is_on and not self._items and self._worker.wake_at is None
+
+    # The agent's link.
+
+    def open(self, connection: int) -> None:
+        """As the port says."""
+        will = link.presence(self._who, self._memory.incarnation, connection, online=False)
+        topic = TOPICS.of(self.wire, Kind.PRESENCE)
+        wanted = (TOPICS.of(self.wire, Kind.DESIRED), TOPICS.hello)
+        peer = _Ears(self, connection)
+        self.checks.connects(connection, self._timeline.now)
+        self._line = self._broker.connect(self.wire, peer, self._network, wanted, Message(topic, will, retain=True))
+
+    def publish(self, kind: Kind, payload: bytes) -> int | None:
+        """As the port says."""
+        if self._line is None:
+            return None
+        if kind is Kind.REPORT and self._memory.report:
+            self.checks.reports(self._memory.report.seq, payload)
+        return self._line.publish(Message(TOPICS.of(self.wire, kind), payload, retain=kind in topics.RETAINED))
+
+    def close(self) -> None:
+        """As the port says."""
+        if self._line:
+            self._line.close()
+
+    def is_alive(self) -> bool:
+        """As the port says."""
+        return self._line is not None and self._line.is_open
+
+    def hears(self, item: inbox.Item) -> None:
+        """Something came in for the agent, which takes it up in its next turn."""
+        if self.is_on:
+            self._items.append(item)
+            if len(self._items) == 1:
+                self._wake_after(self._pause())
+
+    def _turn(self) -> None:
+        self._wake = None
+        assert self._agent is not None
+        try:
+            if self._items:
+                self._agent.handle(self._items.popleft())
+            seconds = self._agent.turn()
+        except Cut as cut:
+            cut.then()
+            return
+        except Exception as error:
+            raise Violation("S15", f"{self.checks.name}: the agent died: {type(error).__name__}: {error}") from error
+        if self.is_idle:
+            self.checks.rests(self.memory)
+        pause = self._pause()
+        self._wake_after(pause if self._items else max(pause, seconds))
+
+    def _wake_after(self, seconds: float) -> None:
+        if self._wake:
+            self._wake.call_off()
+        self._wake = self._timeline.after(seconds, self._turn)
+
+    def _pause(self) -> float:
+        return self._network.uniform(*PAUSE_S)
+
+    def _replace_disk(self) -> None:
+        rng = random.Random(f"{self._seed}/disk/{self.number}")  # noqa: S311  made to be repeated
+        self.disk = Disk(rng, self.power)
+        self._kernel.disks[self._root] = self.disk
+        self.checks.watch(self.disk)
+
+    def _replace_database(self) -> None:
+        self._incarnations += 1
+        self._db = _database(_empty_database())
+        name = f"robot-{self.number}-{self._incarnations}"
+        self._db.conn.execute("update device set incarnation = ?", [name])
+        self._db.conn.commit()
+
+
+class _Ears:
+    """What comes down one line, as items for the agent."""
+
+    def __init__(self, robot: Robot, connection: int) -> None:
+        self._robot = robot
+        self._connection = connection
+
+    def connected(self) -> None:
+        self._robot.hears(inbox.Connected(self._connection))
+
+    def delivered(self, message: Message) -> None:
+        is_hello = message.topic == TOPICS.hello
+        self._robot.hears(inbox.Greeted(message.payload) if is_hello else inbox.Ordered(message.payload))
+
+    def acknowledged(self, number: int) -> None:
+        self._robot.hears(inbox.Acknowledged(self._connection, number))
+
+    def lost(self, why: str) -> None:
+        self._robot.hears(inbox.Lost(self._connection, why))
+
+
+@functools.cache
+def _empty_database() -> bytes:
+    """A fresh state database, as the store makes it."""
+    with tempfile.TemporaryDirectory() as directory:
+        db = store.connect(Path(directory))
+        db.conn.execute("pragma journal_mode = delete")
+        data = db.conn.serialize()
+        db.close()
+    return data
+
+
+def _database(content: bytes) -> sqlite_utils.Database:
+    connection = sqlite3.connect(":memory:")
+    connection.deserialize(content)
+    return sqlite_utils.Database(connection)

@@ -1,0 +1,179 @@
+"""One seed: a time in which everything goes wrong, then peace, in which all must come to agree and fall silent."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+import random
+from collections.abc import Collection, Generator, Sequence
+
+from shallop_protocol.statuses import Target
+from shallop_protocol.topics import Kind
+
+from shallop_cloud.bench.simulation import acts
+from shallop_cloud.bench.simulation.acts import Act, Fault
+from shallop_cloud.bench.simulation.robot import TOPICS, Robot
+from shallop_cloud.bench.simulation.violation import Violation
+from shallop_cloud.bench.simulation.world import World
+
+SETTLED_S = 660.0
+"""So long after the last fault, nothing of what went wrong is still on its way."""
+AGREED_S = 2_700.0
+"""So long after the last fault, robots and cloud agree: L1, L2."""
+QUIET_S = 1_900.0
+"""Of traffic that is watched then: two heartbeats."""
+MOST_HEARTBEATS = 4
+"""Reports, and as many words of presence, that a robot sends in that time."""
+MOST_EVENTS = 400_000
+"""A run with more has come into a circle."""
+_STEP_S = 60.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Options:
+    """What a run depends on, besides its seed.
+
+    Attributes:
+        hours: of virtual time in which things go wrong.
+        only: the numbers of the acts that happen, as they are counted in a trace; None for all.
+    """
+
+    hours: float = 1.0
+    robots: int = 3
+    faults: frozenset[Fault] = acts.ALL
+    only: frozenset[int] | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+        violation: what was violated, None if nothing was.
+        acts: how many acts there were.
+        events: how many things happened.
+    """
+
+    seed: int
+    violation: tuple[str, str] | None
+    trace: tuple[str, ...]
+    acts: int
+    events: int
+
+
+def plan(seed: int, options: Options) -> list[tuple[int, Act]]:
+    """The acts of a run, with their numbers."""
+    rng = random.Random(f"{seed}/plan")  # noqa: S311  made to be repeated
+    drawn = acts.draw(rng, options.robots, options.hours * 3600.0, options.faults)
+    return [(number, act) for number, act in enumerate(drawn) if options.only is None or number in options.only]
+
+
+def run(seed: int, options: Options) -> Outcome:
+    """Runs one seed. The same seed and options give the same outcome, byte for byte."""
+    chosen = plan(seed, options)
+    world = World(str(seed), options.robots)
+    run_ = _Run(world, seed, options)
+    found: tuple[str, str] | None = None
+    with world.kernel.in_place(), unlogged():
+        try:
+            run_.all([act for _, act in chosen])
+        except Violation as violation:
+            found = (violation.invariant, violation.words)
+            world.tell("violation", f"{violation.invariant}: {violation.words}")
+    return Outcome(seed, found, tuple(world.trace), len(chosen), run_.events)
+
+
+@contextlib.contextmanager
+def unlogged() -> Generator[None]:
+    """What the agent logs of thousands of faults is of use to nobody."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+class _Run:
+    def __init__(self, world: World, seed: int, options: Options) -> None:
+        self.events = 0
+        self._world = world
+        self._options = options
+        rng = random.Random(f"{seed}/peace")  # noqa: S311  made to be repeated
+        alone = rng.randint(1, options.robots)
+        self._outcast = alone if options.robots > 1 and rng.random() < 0.25 else 0
+
+    def all(self, chosen: Sequence[Act]) -> None:
+        world = self._world
+        world.start(chosen)
+        self._pass(self._options.hours * 3600.0)
+        world.make_peace(self._outcast)
+        robots = [robot for robot in world.robots.values() if robot.number != self._outcast]
+        self._await_agreement(robots)
+        self._await_silence(robots)
+
+    def _pass(self, seconds: float) -> None:
+        until = self._world.timeline.now + seconds
+        while self._world.timeline.advance(until):
+            self.events += 1
+            if self.events > MOST_EVENTS:
+                raise Violation("L2", f"{self.events} events, and no end of them")
+
+    def _await_agreement(self, robots: Collection[Robot]) -> None:
+        deadline = self._world.timeline.now + AGREED_S
+        self._pass(SETTLED_S)
+        while any(self._disagreement(robot) for robot in robots):
+            if self._world.timeline.now >= deadline:
+                for robot in robots:
+                    if words := self._disagreement(robot):
+                        raise Violation("L1/L2", f"{robot.checks.name}, {AGREED_S:.0f} s after the last fault: {words}")
+            self._pass(_STEP_S)
+
+    def _await_silence(self, robots: Collection[Robot]) -> None:
+        world = self._world
+        before = {robot.wire: self._traffic(robot) for robot in robots}
+        self._pass(QUIET_S)
+        if any(self._disagreement(robot) for robot in robots):
+            self._pass(_STEP_S)  # a heartbeat may be under way
+        for robot in robots:
+            if words := self._disagreement(robot):
+                raise Violation("L2", f"{robot.checks.name} agreed with the cloud, and does not any more: {words}")
+            orders, *others = (now - then for now, then in zip(self._traffic(robot), before[robot.wire], strict=True))
+            if orders or max(others) > MOST_HEARTBEATS:
+                words = f"{orders} orders, {others[0]} reports, {others[1]} presence messages, {others[2]} events"
+                raise Violation("L2", f"{robot.checks.name} and the cloud agree, and still send {words}")
+        world.tell("the world", "all agree, and are silent")
+
+    def _traffic(self, robot: Robot) -> tuple[int, ...]:
+        heard = self._world.broker.heard
+        kinds = (Kind.REPORT, Kind.PRESENCE, Kind.EVENT)
+        return (self._world.shore.said[robot.wire], *(heard.get(TOPICS.of(robot.wire, kind), 0) for kind in kinds))
+
+    def _disagreement(self, robot: Robot) -> str:
+        """Where a robot and what is recorded of it differ; empty if nowhere."""
+        record = self._world.shore.records[robot.wire]
+        device, memory = record.device, robot.memory
+        if not self._world.broker.is_connected(robot.wire) or not record.online:
+            return "it is not connected, or not known to be"
+        if not robot.is_idle:
+            return "it still has something to do"
+        if device.generation == 0 and memory.order is None:
+            return ""
+        order = memory.order
+        if order is None or order.generation != device.generation:
+            return f"the newest order is {device.generation}, it obeys {memory.position[1]}"
+        if not device.in_sync:
+            return f"the cloud does not know that it obeys order {device.generation}"
+        if device.adopted:
+            return "" if order.digest == device.adopted else "it obeys another order than the adopted one"
+        if (order.deployment.id if order.deployment else None, order.fallback) != (device.desired, device.fallback):
+            return f"its order {order.generation} is not the cloud's"
+        if robot.checks.visible != device.desired or (device.desired and not robot.checks.reads_whole):
+            return f"robot software reads {robot.checks.visible}, desired is {device.desired}, or its files are damaged"
+        if device.desired and device.deployments[device.desired].statuses.merged != "deployed":
+            return f"the cloud shows {device.deployments[device.desired].statuses.merged} for what is in force"
+        if device.fallback:
+            return f"{device.fallback} is still kept as fallback"
+        leaving = [known.id for known in device.deployments.values() if known.statuses.target is Target.ARCHIVED]
+        return f"the cloud shows {leaving} as leaving" if leaving else ""
