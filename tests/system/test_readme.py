@@ -82,6 +82,17 @@ def test_by_hand(tmp_path: Path) -> None:
     assert "deployed" in said
 
 
+@pytest.mark.slow
+def test_the_fleet_on_the_bench() -> None:
+    [(_, command)] = _blocks("A fleet on your bench")
+    environment = {**os.environ, "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
+    done = subprocess.run(
+        ["bash", "-c", command], env=environment, capture_output=True, text=True, timeout=180, check=False
+    )
+    assert done.returncode == 0, (done.stdout, done.stderr)
+    assert "All 1000 robots have it" in done.stdout
+
+
 def test_every_link_leads_somewhere() -> None:
     for document in [REPOSITORY / "README.md", REPOSITORY / "ARCHITECTURE.md", *REPOSITORY.glob("docs/*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
