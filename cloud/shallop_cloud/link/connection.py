@@ -139,10 +139,6 @@ class Connection:
         self._stopping.set()
         self._lost.set()
 
-    def publish(self, topic: str, payload: bytes, *, retain: bool) -> bool:
-        """``publish_many`` with one message; whether it was handed over."""
-        return self.publish_many([(topic, payload)], retain=retain) == 1
-
     def publish_many(self, messages: Sequence[tuple[str, bytes]], *, retain: bool) -> int:
         """Hands messages to the connection, QoS 1, waiting while too many are on their way.
 
