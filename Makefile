@@ -11,7 +11,7 @@ help:
 	@echo "make planted      plant known mistakes in copies of the source; the simulation must find each of them"
 	@echo "make model-check  explore every way through small worlds of one robot and one cloud"
 	@echo "make torture      real processes under faults, on both brokers, $(seconds) s each (seconds=N), checked afterwards"
-	@echo "make benchmarks   take all figures anew and make the tables of docs/performance.md (about half an hour)"
+	@echo "make benchmarks   take all figures anew and make the tables of docs/performance.md (about a quarter of an hour)"
 
 planted:
 	uv run python tests/planted/run.py
