@@ -1,7 +1,8 @@
 """What the cloud decides. Pure: what is recorded of a device goes in with an act or a report, what is to be
 recorded comes out. The store writes the difference, and one history row for each change, in one transaction.
 
-Acts are the operator's: ``stage``, ``deploy``, ``archive``, ``restage``. ``ingest`` takes what the device says.
+Acts are the operator's: ``stage``, ``deploy``, ``archive``, ``restage``, ``merge``, ``archive_device``,
+``restore_device``. ``ingest`` takes what the device says.
 
 The rules:
 
@@ -88,6 +89,7 @@ class Device:
         reported: the generation that the newest report answers, 0 if that is of an earlier epoch; what is below
             ``generation`` is not in sync.
         adopted: the digest of an order that this database has forgotten, and lets stand.
+        archived: out of service. It keeps what it runs and is still listened to; nothing new is prepared for it.
     """
 
     id: str
@@ -101,6 +103,7 @@ class Device:
     seq: int = 0
     reported: int = 0
     adopted: str | None = None
+    archived: bool = False
     deployments: Mapping[str, Deployment] = dataclasses.field(default_factory=dict[str, Deployment])
 
     @property
@@ -133,11 +136,27 @@ def check_current(device: Device, expected: str | AnyCurrent | None) -> None:
     """
     if not isinstance(expected, AnyCurrent) and expected != device.desired:
         words = f"the device's current deployment is {device.desired or 'none'}, not {expected or 'none'}"
-        raise Conflict("current_changed", words, "look at what changed, then state the current one")
+        raise Conflict("current_changed", words, "review what changed since, then state the current one")
+
+
+def check_drifted(deployment: Deployment) -> None:
+    """Passes if a deployment needs review.
+
+    Raises:
+        Conflict: ``deployment_not_drifted``.
+    """
+    if deployment.statuses.activity is not Activity.DRIFTED:
+        words = f"{deployment.id} is {deployment.statuses.merged}, not drifted"
+        raise Conflict("deployment_not_drifted", words, "only a drifted deployment is restaged or merged")
 
 
 def stage(device: Device, deployment: Deployment) -> Device:
-    """Adds a new deployment, staged. An earlier one that waits on the same release makes room: it is archived."""
+    """Adds a new deployment, staged. An earlier one that waits on the same release makes room: it is archived.
+
+    Raises:
+        Conflict: ``device_archived``.
+    """
+    _refuse_if_archived(device)
     earlier = [
         _with(other, Target.ARCHIVED, Activity.ARCHIVED)
         for other in device.deployments.values()
@@ -153,9 +172,10 @@ def deploy(device: Device, deployment: str, expected_current: str | AnyCurrent |
         expected_current: the deployment that the operator believes to be desired now, None for none.
 
     Raises:
-        Conflict: ``deployment_drifted``, ``deployment_archived``, ``deployment_already_deployed``, or
-            ``current_changed`` when ``expected_current`` is not what is desired.
+        Conflict: ``deployment_drifted``, ``deployment_archived``, ``deployment_already_deployed``,
+            ``device_archived``, or ``current_changed`` when ``expected_current`` is not what is desired.
     """
+    _refuse_if_archived(device)
     new = device.deployments[deployment]
     _refuse_unless_staged(new)
     check_current(device, expected_current)
@@ -205,13 +225,50 @@ def restage(device: Device, deployment: str, expected_current: str | AnyCurrent 
         Conflict: ``deployment_not_drifted``, or ``current_changed`` as for ``deploy``.
     """
     old = device.deployments[deployment]
-    if old.statuses.activity is not Activity.DRIFTED:
-        words = f"{old.id} is {old.statuses.merged}, not drifted"
-        raise Conflict("deployment_not_drifted", words, "only a drifted deployment is restaged")
-    if not isinstance(expected_current, AnyCurrent) and expected_current != device.desired:
-        words = f"the device's current deployment is {device.desired or 'none'}, not {expected_current or 'none'}"
-        raise Conflict("current_changed", words, "review again what changed since")
+    check_drifted(old)
+    check_current(device, expected_current)
     return _record(device, _with(old, Target.STAGED, Activity.STAGED))
+
+
+def merge(device: Device, drifted: str, merged: Deployment) -> Device:
+    """Puts a new deployment, staged, in the place of a drifted one of the same release, which is archived.
+
+    Raises:
+        Conflict: ``deployment_not_drifted``.
+    """
+    old = device.deployments.get(drifted)
+    if old is None:
+        words = f"{drifted} is archived, not drifted"
+        raise Conflict("deployment_not_drifted", words, "only a drifted deployment is restaged or merged")
+    check_drifted(old)
+    assert merged.release == old.release, "what is merged is for the release of what it takes the place of"
+    return stage(device, merged)
+
+
+def archive_device(device: Device) -> Device:
+    """Takes a device out of service: what waits for it is archived, and what it runs stays as it is.
+
+    Raises:
+        Conflict: ``device_archived``.
+    """
+    _refuse_if_archived(device)
+    waiting = [
+        _with(other, Target.ARCHIVED, Activity.ARCHIVED)
+        for other in device.deployments.values()
+        if other.statuses.target is Target.STAGED
+    ]
+    return dataclasses.replace(_record(device, *waiting), archived=True)
+
+
+def restore_device(device: Device) -> Device:
+    """Takes an archived device back into service.
+
+    Raises:
+        Conflict: ``device_not_archived``.
+    """
+    if not device.archived:
+        raise Conflict("device_not_archived", "the device is in service", "only an archived device is restored")
+    return dataclasses.replace(device, archived=False)
 
 
 def is_current(heard: Presence, incarnation: str | None, connection: int) -> bool:
@@ -360,6 +417,11 @@ def _finish(old: Deployment, **more: Any) -> Deployment:
     return _with(old, Target.ARCHIVED, Activity.ARCHIVED, reason=None, **more)
 
 
+def _refuse_if_archived(device: Device) -> None:
+    if device.archived:
+        raise Conflict("device_archived", "the device is archived", "restore it first")
+
+
 def _refuse_unless_staged(deployment: Deployment) -> None:
     target, activity, _ = deployment.statuses
     if target is Target.ARCHIVED:
@@ -369,7 +431,8 @@ def _refuse_unless_staged(deployment: Deployment) -> None:
         raise Conflict("deployment_already_deployed", words, "a deployment is ordered once")
     if activity is Activity.DRIFTED:
         words = f"{deployment.id} drifted: another deployment became current after it was staged"
-        raise Conflict("deployment_drifted", words, "review and restage it, or archive it")
+        hint = f"review it (shallop deployment review {deployment.id}), then restage, merge or archive it"
+        raise Conflict("deployment_drifted", words, hint)
 
 
 def _archived(deployment: Deployment) -> Conflict:

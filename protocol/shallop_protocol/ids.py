@@ -28,6 +28,7 @@ class Prefix(str, enum.Enum):
     SCHEMA = "SCH"
     INSTANCE = "CFG"
     DEPLOYMENT = "DPL"
+    TOKEN = "TOK"  # noqa: S105
 
 
 _ID = re.compile(rf"(?:{'|'.join(prefix.value for prefix in Prefix)})-[{ALPHABET}]{{{LENGTH}}}\Z")

@@ -259,6 +259,24 @@ class TestRestage:
         assert refused.value.message == f"{TWO} is {of(statuses).merged}, not drifted"
 
 
+class TestMerge:
+    def test_the_merged_one_takes_the_place_of_the_drifted_one(self) -> None:
+        before = changed(RUNS_ONE, known(TWO, "staged/drifted/none"))
+        merged = known(THREE, "staged/staged/none")
+        assert cloud.merge(before, TWO, merged) == changed(RUNS_ONE, known(TWO, "archived/archived/none"), merged)
+
+    @pytest.mark.parametrize("statuses", ["staged/staged/none", "deployed/queued/none", "archived/removing/none"])
+    def test_nothing_else_is_merged(self, statuses: str) -> None:
+        with pytest.raises(Conflict) as refused:
+            cloud.merge(changed(RUNS_ONE, known(TWO, statuses)), TWO, known(THREE, "staged/staged/none"))
+        assert refused.value.code == "deployment_not_drifted"
+
+    def test_what_is_finished_is_not_merged(self) -> None:
+        with pytest.raises(Conflict) as refused:
+            cloud.merge(RUNS_ONE, TWO, known(THREE, "staged/staged/none"))
+        assert refused.value.code == "deployment_not_drifted"
+
+
 class TestConfirmation:
     """What a report confirms or fails changes what is desired."""
 
