@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from shallop_protocol import paths
@@ -14,6 +15,10 @@ from shallop_cloud.configs.findings import Path
 from shallop_cloud.configs.schemas import ConfigSchema
 
 MAX_CONFIG_TYPES = 200
+MAX_SLOTS = 256
+"""How many slots the config types of a release may have together."""
+DEFAULT_SLOT = "default"
+"""The key of the slot of a config type that has but one, unless its author says otherwise."""
 MAX_VERSION = 128
 """How many characters a version may have."""
 
@@ -30,25 +35,36 @@ _SEMVER = re.compile(
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class SlotDraft:
+    """A named place of a config type where an instance goes."""
+
+    key: str
+    path: str
+    """Under the robot's configuration root."""
+    required: bool = True
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class ConfigTypeDraft:
     """A config type in a release: what its instances must satisfy, and where they go on the robot."""
 
     name: str
     schema: ConfigSchema
     format: Format
-    path: str
-    """Under the robot's configuration root."""
-    required: bool = True
+    slots: tuple[SlotDraft, ...]
+    """At least one."""
+
+    @property
+    def has_one_place(self) -> bool:
+        """Whether its one slot needs no name."""
+        return [slot.key for slot in self.slots] == [DEFAULT_SLOT]
 
     def to_json(self) -> dict[str, Any]:
         """As the API takes it."""
-        return {
-            "name": self.name,
-            "schema": self.schema.to_json(),
-            "format": self.format.value,
-            "path": self.path,
-            "required": self.required,
-        }
+        common = {"name": self.name, "schema": self.schema.to_json(), "format": self.format.value}
+        if self.has_one_place:
+            return {**common, "path": self.slots[0].path, "required": self.slots[0].required}
+        return {**common, "slots": [dataclasses.asdict(slot) for slot in self.slots]}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -69,8 +85,9 @@ class ReleaseDraft:
 def problems(draft: ReleaseDraft) -> list[tuple[Path, str]]:
     """What is wrong with a draft as a whole: place (as in release.yaml) and message. Its schemas are sound already.
 
-    The version is a semantic one, names are slugs and unique, paths can exist side by side, and a type without
-    structure (``text``) has no schema but ``opaque``. The command line asks before it sends, the cloud on receipt.
+    The version is a semantic one, names and keys are slugs and unique, all paths can exist side by side, and a type
+    without structure (``text``) has no schema but ``opaque``. The command line asks before it sends, the cloud on
+    receipt.
     """
     found: list[tuple[Path, str]] = []
     if len(draft.version) > MAX_VERSION or not _SEMVER.match(draft.version):
@@ -80,6 +97,9 @@ def problems(draft: ReleaseDraft) -> list[tuple[Path, str]]:
         found.append((("git_commit",), "a git commit is 40 hex digits"))
     if not 1 <= len(draft.config_types) <= MAX_CONFIG_TYPES:
         found.append((("config_types",), f"a release has 1 to {MAX_CONFIG_TYPES} config types"))
+        return found
+    if sum(len(each.slots) for each in draft.config_types) > MAX_SLOTS:
+        found.append((("config_types",), f"a release has at most {MAX_SLOTS} slots, all its types together"))
         return found
     names: set[str] = set()
     earlier: list[str] = []
@@ -93,9 +113,24 @@ def problems(draft: ReleaseDraft) -> list[tuple[Path, str]]:
         names.add(each.name)
         if each.format is Format.TEXT and not each.schema.is_opaque:
             found.append(((*at, "schema"), "a text has no structure to check: its schema can only be opaque"))
-        try:
-            paths.check_paths([*earlier, each.path])
-            earlier.append(each.path)
-        except paths.PathError as error:
-            found.append(((*at, "path"), str(error)))
+        found += _slot_problems(each, at, earlier)
     return found
+
+
+def _slot_problems(config_type: ConfigTypeDraft, at: Path, earlier: list[str]) -> Iterator[tuple[Path, str]]:
+    """What is wrong with the slots of a type. ``earlier`` are the paths of slots before them, and gets theirs."""
+    if not config_type.slots:
+        yield (*at, "slots"), "a config type has at least one slot"
+    keys: set[str] = set()
+    for slot in config_type.slots:
+        place = at if config_type.has_one_place else (*at, "slots", slot.key)
+        if not _SLUG.match(slot.key):
+            yield place, "a slot's key is 1 to 64 of a-z, 0-9 and '-', with no '-' at either end"
+        if slot.key in keys:
+            yield place, f"slot {slot.key!r} occurs twice"
+        keys.add(slot.key)
+        try:
+            paths.check_paths([*earlier, slot.path])
+            earlier.append(slot.path)
+        except paths.PathError as error:
+            yield (*place, "path"), str(error)

@@ -27,7 +27,7 @@ MAX_NODES = 100_000
 MAX_NUMBER = 400
 """How many characters a number may have. The largest float has 309 digits; Python refuses to print beyond 4,300."""
 
-_LOADER: type[Any] = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
+LOADER: type[Any] = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
 _CORE = "tag:yaml.org,2002:"
 _NOT_YAML = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _INTEGER = re.compile(r"[-+]?[0-9]+\Z")
@@ -57,7 +57,7 @@ def load(text: str, *, any_keys: bool = False) -> tuple[Any, findings.Position]:
             findings.position_in(text, strange.start()), f"the character U+{ord(strange[0]):04X} is not allowed in YAML"
         )
     try:
-        events = cast("Iterator[Any]", yaml.parse(text, Loader=_LOADER))  # pyright: ignore[reportUnknownMemberType]
+        events = cast("Iterator[Any]", yaml.parse(text, Loader=LOADER))  # pyright: ignore[reportUnknownMemberType]
         return _Composer(events, any_keys).document()
     except yaml.MarkedYAMLError as error:
         raise findings.Refused([_syntax_error(text, error)]) from None

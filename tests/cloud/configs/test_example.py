@@ -5,7 +5,7 @@ from __future__ import annotations
 import pathlib
 
 import pytest
-from shallop_cloud.configs import read_release
+from shallop_cloud.configs import SlotDraft, read_release
 
 ROBOT = pathlib.Path(__file__).parents[3] / "examples" / "mobile-robot"
 BAD = "motion-control-bad.yaml:5:3 /limits/max_speed: 12.5 is greater than the maximum of 5"
@@ -43,10 +43,10 @@ def test_the_fast_file_differs_in_one_value() -> None:
 
 def test_the_release() -> None:
     release = read_release(ROBOT / "release.yaml")
-    assert [(each.name, each.format.value, each.path, each.required) for each in release.config_types] == [
-        ("motion-control", "yaml", "motion/motion-control.yaml", True),
-        ("nav2", "yaml", "nav2/nav2_params.yaml", True),
-        ("site", "json", "site/site.json", False),
+    assert [(each.name, each.format.value, each.slots) for each in release.config_types] == [
+        ("motion-control", "yaml", (SlotDraft("default", "motion/motion-control.yaml"),)),
+        ("nav2", "yaml", (SlotDraft("default", "nav2/nav2_params.yaml"),)),
+        ("site", "json", (SlotDraft("default", "site/site.json", required=False),)),
     ]
     assert [name for name, _ in release.config_types[2].schema.files] == [
         "schemas/geometry.schema.json",

@@ -10,11 +10,13 @@ import subprocess
 
 import pytest
 from shallop_cloud.configs import (
+    DEFAULT_SLOT,
     ConfigSchema,
     ConfigTypeDraft,
     Format,
     Refused,
     ReleaseDraft,
+    SlotDraft,
     problems,
     read_release,
 )
@@ -51,6 +53,11 @@ def release(tmp_path: pathlib.Path) -> pathlib.Path:
     return tmp_path / "release.yaml"
 
 
+def slot(path: str, *, required: bool = True) -> SlotDraft:
+    """The one slot of a config type."""
+    return SlotDraft(DEFAULT_SLOT, path, required)
+
+
 def refusal(path: pathlib.Path) -> list[str]:
     """The findings, with the temporary directory left out."""
     with pytest.raises(Refused) as refused:
@@ -69,8 +76,10 @@ def test_a_release_is_read_with_the_schema_files_that_refer_to_each_other(releas
     assert draft == ReleaseDraft(
         "1.4.0",
         (
-            ConfigTypeDraft("ekf-localizer", ekf.schema, Format.YAML, "localization/ekf_localizer.param.yaml"),
-            ConfigTypeDraft("nav2", ConfigSchema.opaque(), Format.YAML, "nav2/nav2_params.yaml", required=False),
+            ConfigTypeDraft("ekf-localizer", ekf.schema, Format.YAML, (slot("localization/ekf_localizer.param.yaml"),)),
+            ConfigTypeDraft(
+                "nav2", ConfigSchema.opaque(), Format.YAML, (slot("nav2/nav2_params.yaml", required=False),)
+            ),
         ),
     )
     assert nav2.schema.is_opaque
@@ -99,8 +108,8 @@ SCHEMA = "ekf/schema/main.schema.json"
         ("nav2/nav2_params.yaml", "localization", f"10:5 {NAV2}/path: path 'localization' cannot be a file"),
         ("nav2/nav2_params.yaml", "Localization/ekf_localizer.param.yaml", "differ only in upper and lower case"),
         (SCHEMA, "ekf/main.json", f"release.yaml:4:5 {EKF}/schema: there is no file ekf/main.json"),
-        (SCHEMA, "../secret.json", "'../secret.json' leads out of the manifest's directory"),
-        (SCHEMA, "/etc/passwd", "'/etc/passwd' leads out of the manifest's directory"),
+        (SCHEMA, "../secret.json", "'../secret.json' leads out of the release's directory"),
+        (SCHEMA, "/etc/passwd", "'/etc/passwd' leads out of the release's directory"),
         (SCHEMA, "ekf", f"4:5 {EKF}/schema: ekf is not a regular file"),
         (SCHEMA, '"a\\0b"', f"4:5 {EKF}/schema: 'a\\x00b' cannot be read"),
         (SCHEMA, "x" * 300 + ".json", "cannot be read: File name too long"),
@@ -144,7 +153,7 @@ def test_symlinks_may_not_lead_out(release: pathlib.Path, tmp_path_factory: pyte
     target.unlink()
     target.symlink_to(outside)
     assert refusal(release) == [
-        "ekf/schema/sub/node.json:1:45 /definitions/node/$ref: 'common/rate.yaml' leads out of the manifest's directory"
+        "ekf/schema/sub/node.json:1:45 /definitions/node/$ref: 'common/rate.yaml' leads out of the release's directory"
     ]
     target.unlink()
     target.symlink_to(target)
@@ -180,7 +189,7 @@ def test_the_commit_is_that_of_the_work_tree(release: pathlib.Path, monkeypatch:
 
 
 def draft(**changes: object) -> ReleaseDraft:
-    config_type = ConfigTypeDraft("nav2", ConfigSchema.opaque(), Format.YAML, "nav2.yaml")
+    config_type = ConfigTypeDraft("nav2", ConfigSchema.opaque(), Format.YAML, (slot("nav2.yaml"),))
     return ReleaseDraft(**{"version": "1.0.0", "config_types": (config_type,), **changes})  # type: ignore[arg-type]
 
 
@@ -204,7 +213,7 @@ def test_what_is_no_semantic_version(version: str) -> None:
 
 def test_a_draft_that_came_over_the_wire() -> None:
     opaque = ConfigSchema.opaque()
-    types = tuple(ConfigTypeDraft("same", opaque, Format.TEXT, path) for path in ("a", "a"))
+    types = tuple(ConfigTypeDraft("same", opaque, Format.TEXT, (slot(path),)) for path in ("a", "a"))
     assert problems(draft(config_types=types, git_commit="main")) == [
         (("git_commit",), "a git commit is 40 hex digits"),
         (("config_types", "same"), "config type 'same' occurs twice"),
