@@ -49,6 +49,13 @@ class Invalid(Problem):
         super().__init__(422, code, detail, errors)
 
 
+class Busy(Problem):
+    """The database cannot take it now. Nothing was done, and the same may be asked again."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(503, "database_busy", f"the database cannot take this now ({why}); ask again in a second")
+
+
 class StartupError(Exception):
     """The server cannot start. ``hint`` says what to do."""
 

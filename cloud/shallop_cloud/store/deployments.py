@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from shallop_protocol.statuses import Error
+from shallop_protocol.rollback import Former
+from shallop_protocol.statuses import Activity, Error
 
-from shallop_cloud.store import prepared, tables
+from shallop_cloud.store import devices, prepared, tables
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -18,6 +19,7 @@ class Instance:
     """A config instance, without its content."""
 
     id: str
+    schema_id: str
     config_type: str
     slot: str
     path: str
@@ -27,11 +29,19 @@ class Instance:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Filters:
-    """What a list of deployments is narrowed to; None stands for any."""
+    """What a list of deployments is narrowed to; None, and nothing of several, stands for any.
+
+    Attributes:
+        statuses: merged statuses, of which it has one.
+        labels: which its device has, all of them.
+        since: made then or later.
+    """
 
     device: str | None = None
     release: str | None = None
-    status: str | None = None
+    statuses: Sequence[str] = ()
+    labels: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
+    since: datetime.datetime | None = None
 
 
 def insert_contents(
@@ -41,9 +51,8 @@ def insert_contents(
     known = set(
         connection.scalars(sa.select(tables.contents.c.digest).where(tables.contents.c.digest.in_(list(contents))))
     )
-    new = [{"digest": digest, "data": data} for digest, data in contents.items() if digest not in known]
-    if new:
-        connection.execute(tables.contents.insert(), new)
+    new = [{"digest": digest, "data": data} for digest, data in sorted(contents.items()) if digest not in known]
+    _INSERT_CONTENT.execute(connection, new)
     recorded = set(
         connection.scalars(
             sa.select(tables.config_instances.c.id).where(
@@ -62,6 +71,7 @@ def insert_many(connection: sa.Connection, rows: Sequence[Mapping[str, Any]], in
 
 
 _INSERT = prepared.insert(tables.deployments, [column.name for column in tables.deployments.c])
+_INSERT_CONTENT = prepared.insert_new(tables.contents, ["digest", "data"])
 _INSERT_INSTANCE = prepared.insert(tables.config_instances, [column.name for column in tables.config_instances.c])
 _INSERT_LINK = prepared.insert(tables.deployment_instances, ["deployment_id", "instance_id"])
 
@@ -70,6 +80,7 @@ _SHOWN = (
     sa.select(
         tables.deployments,
         tables.devices.c.name.label("device_name"),
+        tables.devices.c.reported_at,
         tables.releases.c.version.label("release"),
     )
     .join(tables.devices, tables.devices.c.id == tables.deployments.c.device_id)
@@ -82,18 +93,73 @@ def find(connection: sa.Connection, deployment: str) -> sa.RowMapping | None:
     return connection.execute(_SHOWN.where(tables.deployments.c.id == deployment)).mappings().first()
 
 
-def query(filters: Filters) -> sa.Select[Any]:
-    """The rows that a list shows, as ``find`` gives them. ``filters.status`` is the merged status."""
+def find_many(connection: sa.Connection, deployments: Sequence[str]) -> dict[str, sa.RowMapping]:
+    """The rows of these deployments, as ``find`` gives them, by id."""
+    rows = connection.execute(_SHOWN_AMONG, {"ids": deployments}).mappings()
+    return {row["id"]: row for row in rows}
+
+
+_SHOWN_AMONG: sa.Select[Any] = _SHOWN.where(prepared.among(tables.deployments.c.id, "ids"))
+
+
+def queries(connection: sa.Connection, filters: Filters) -> list[sa.Select[Any]]:
+    """The queries that give, together and each once, the rows that a list shows, as ``find`` gives them.
+
+    There is one for each status, if one was asked for, or a release: an index has those of one status in order.
+    """
     column = tables.deployments.c
     select = _SHOWN
     if filters.device is not None:
         select = select.where(column.device_id == filters.device)
+    if filters.labels:
+        select = select.where(devices.have_labels(connection, column.device_id, filters.labels))
+    if filters.since is not None:
+        select = select.where(column.created_at >= filters.since)
     if filters.release is not None:
         select = select.where(column.release_id == filters.release)
-    if filters.status is not None:
-        merged = sa.case((column.error == Error.NONE.value, column.activity), else_=column.error)
-        select = select.where(merged == filters.status)
-    return select
+    statuses = filters.statuses or (_STATUSES if filters.release is not None and filters.device is None else ())
+    return [select.where(tables.merged_status == status) for status in dict.fromkeys(statuses)] or [select]
+
+
+_STATUSES = [status.value for status in (*Activity, *Error) if status is not Error.NONE]
+"""Every merged status."""
+
+
+def waiting(connection: sa.Connection, release: str, labels: Mapping[str, str]) -> list[str]:
+    """The staged and drifted deployments of a release whose devices have all of these labels, by the device's name."""
+    column = tables.deployments.c
+    query = (
+        sa.select(column.id)
+        .join(tables.devices, tables.devices.c.id == column.device_id)
+        .where(column.release_id == release, tables.merged_status.in_([Activity.STAGED.value, Activity.DRIFTED.value]))
+        .where(*(devices.has_label(key, value) for key, value in labels.items()))
+        .order_by(tables.devices.c.name)
+    )
+    return list(connection.scalars(query))
+
+
+def former(connection: sa.Connection, device: str) -> dict[str, Former]:
+    """The deployments of a device that were ever ordered, as a rollback looks at them, by id."""
+    column = tables.deployments.c
+    query = sa.select(column.id, column.ordered, column.deployed_at, column.error, column.restores)
+    rows = connection.execute(query.where(column.device_id == device, column.ordered > 0))
+    return {
+        row.id: Former(row.id, row.ordered, row.deployed_at is not None, row.error == Error.FAILED.value, row.restores)
+        for row in rows
+    }
+
+
+def ordered_since(connection: sa.Connection, device: str, generation: int) -> list[sa.RowMapping]:
+    """The deployments of a device that were first ordered after a generation, oldest first, as ``find`` gives them."""
+    column = tables.deployments.c
+    query = _SHOWN.where(column.device_id == device, column.ordered > generation).order_by(column.ordered)
+    return list(connection.execute(query).mappings())
+
+
+def set_base(connection: sa.Connection, deployment: str, base: str | None, generation: int) -> None:
+    """Records against what a deployment was restaged: what is desired, and in which generation of its device."""
+    values = {"base": base, "base_generation": generation}
+    connection.execute(tables.deployments.update().where(tables.deployments.c.id == deployment).values(**values))
 
 
 def instances(connection: sa.Connection, deployments: Sequence[str]) -> dict[str, list[Instance]]:
@@ -108,10 +174,11 @@ def instances(connection: sa.Connection, deployments: Sequence[str]) -> dict[str
     return found
 
 
+_INSTANCE = tuple(field.name for field in dataclasses.fields(Instance))
 _INSTANCES: sa.Select[Any] = (
     sa.select(
         tables.deployment_instances.c.deployment_id,
-        *(tables.config_instances.c[name] for name in ("id", "config_type", "slot", "path", "digest", "size")),
+        *(tables.config_instances.c[name] for name in _INSTANCE),
     )
     .join(tables.config_instances, tables.config_instances.c.id == tables.deployment_instances.c.instance_id)
     .where(prepared.among(tables.deployment_instances.c.deployment_id, "ids"))

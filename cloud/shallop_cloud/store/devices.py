@@ -6,6 +6,7 @@ import dataclasses
 import datetime
 import functools
 import json
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -13,7 +14,8 @@ import sqlalchemy as sa
 from shallop_protocol import cloud, messages
 from shallop_protocol.statuses import Activity, Error, Statuses, Target
 
-from shallop_cloud.store import history, prepared, tables
+from shallop_cloud.store import connectivity, database, history, prepared, tables
+from shallop_cloud.store.connectivity import Connectivity
 
 _LIVE = tables.deployments.c.activity != Activity.ARCHIVED.value
 
@@ -28,8 +30,28 @@ class Cause:
 
 
 def insert(connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Records new devices. Raises ``sqlalchemy.exc.IntegrityError`` if a name is taken."""
-    connection.execute(tables.devices.insert(), rows)
+    """Records new devices with their labels. Raises ``sqlalchemy.exc.IntegrityError`` if a name is taken."""
+    connection.execute(tables.devices.insert(), sorted(rows, key=operator.itemgetter("name")))
+    _insert_labels(connection, {row["name"]: row["labels"] for row in rows})
+
+
+def set_labels(connection: sa.Connection, device: str, name: str, labels: Mapping[str, str]) -> None:
+    """Gives a device, of this id and name, these labels and no others."""
+    update(connection, device, labels=dict(labels))
+    connection.execute(tables.device_labels.delete().where(tables.device_labels.c.device_name == name))
+    _insert_labels(connection, {name: labels})
+
+
+def _insert_labels(connection: sa.Connection, by_name: Mapping[str, Mapping[str, str]]) -> None:
+    rows = [
+        {"device_name": name, "key": key, "value": value}
+        for name, labels in by_name.items()
+        for key, value in labels.items()
+    ]
+    _INSERT_LABEL.execute(connection, rows)
+
+
+_INSERT_LABEL = prepared.insert(tables.device_labels, ("device_name", "key", "value"))
 
 
 def find(connection: sa.Connection, *, key: str) -> sa.RowMapping | None:
@@ -48,9 +70,18 @@ def find_many(connection: sa.Connection, ids: Sequence[str]) -> dict[str, sa.Row
     return found
 
 
-def names(connection: sa.Connection) -> list[str]:
-    """The names of all devices, for suggestions."""
-    return list(connection.scalars(sa.select(tables.devices.c.name).limit(10_000)))
+def names_near(connection: sa.Connection, name: str) -> list[str]:
+    """Names that stand near a word in the alphabet, or near the first half of it, for suggestions."""
+    column = tables.devices.c.name
+    found: dict[str, None] = {}
+    for word in (name, name[: len(name) // 2]):
+        before = sa.select(column).where(column < word).order_by(column.desc()).limit(_NEAR)
+        behind = sa.select(column).where(column >= word).order_by(column).limit(_NEAR)
+        found |= dict.fromkeys([*connection.scalars(before), *connection.scalars(behind)])
+    return list(found)
+
+
+_NEAR = 50
 
 
 def by_token(connection: sa.Connection, token_hash: str) -> sa.RowMapping | None:
@@ -114,16 +145,73 @@ def mqtt_passwords(connection: sa.Connection) -> dict[str, str]:
 
 
 def labelled(connection: sa.Connection, labels: Mapping[str, str]) -> dict[str, str]:
-    """The id of every device that has all of these labels, by name."""
-    query = sa.select(tables.devices.c.name, tables.devices.c.id).order_by(tables.devices.c.name)
-    for key, value in labels.items():
-        query = query.where(has_label(key, value))
+    """The id of every device in service that has all of these labels, by name."""
+    column = tables.devices.c
+    query = sa.select(column.name, column.id).where(column.archived_at.is_(None)).order_by(column.name)
+    query = query.where(*(column.name.in_(_names(key, value)) for key, value in labels.items()))
     return {row.name: row.id for row in connection.execute(query)}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Filters:
+    """What a list of devices is narrowed to; None, and no labels, stand for any.
+
+    Attributes:
+        labels: which it has, all of them.
+        since: made then or later.
+    """
+
+    labels: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
+    archived: bool | None = None
+    connectivity: Connectivity | None = None
+    in_sync: bool | None = None
+    since: datetime.datetime | None = None
+
+
+def query(connection: sa.Connection, filters: Filters, at: datetime.datetime) -> sa.Select[Any]:
+    """The rows of the devices that a list shows at a time."""
+    column = tables.devices.c
+    select = sa.select(tables.devices)
+    if filters.labels:
+        select = select.where(have_labels(connection, column.id, filters.labels))
+    if filters.archived is not None:
+        select = select.where(column.archived_at.is_not(None) if filters.archived else column.archived_at.is_(None))
+    if filters.connectivity is not None:
+        select = select.where(connectivity.condition(connection, filters.connectivity, at))
+    if filters.in_sync is not None:
+        behind = column.reported != column.generation
+        select = select.where(sa.not_(behind) if filters.in_sync else behind)
+    if filters.since is not None:
+        select = select.where(column.created_at >= filters.since)
+    return select
 
 
 def has_label(key: str, value: str) -> sa.ColumnElement[bool]:
     """Whether a device's row has this label."""
-    return tables.devices.c.labels[key].as_string() == value
+    label = tables.device_labels.c
+    return sa.exists().where(label.device_name == tables.devices.c.name, label.key == key, label.value == value)
+
+
+def have_labels(connection: sa.Connection, device: sa.Column[str], labels: Mapping[str, str]) -> sa.ColumnElement[bool]:
+    """Whether the devices of a list's rows have all of these labels; ``device`` is the column of their ids.
+
+    Devices with a rare label are looked up here. Of those that are many, one is met soon by going through the list.
+    """
+    others = sa.and_(*(has_label(key, value) for key, value in labels.items()))
+    for key, value in labels.items():
+        names = list(connection.scalars(_names(key, value).limit(_FEW + 1)))
+        if len(names) <= _FEW:
+            few = sa.select(tables.devices.c.id).where(tables.devices.c.name.in_(names), others)
+            return device.in_(list(connection.scalars(few)))
+    return others
+
+
+def _names(key: str, value: str) -> sa.Select[str]:
+    label = tables.device_labels.c
+    return sa.select(label.device_name).where(label.key == key, label.value == value)
+
+
+_FEW = 500
 
 
 def ids_of(connection: sa.Connection, keys: Sequence[str]) -> dict[str, str]:
@@ -147,14 +235,40 @@ def count(connection: sa.Connection) -> int:
     return connection.execute(sa.select(sa.func.count()).select_from(tables.devices)).scalar_one()
 
 
+def hold(connection: sa.Connection, ids: Iterable[str]) -> None:
+    """Until the transaction ends, nobody else changes these devices, or what is recorded of their deployments.
+
+    Whoever reads to write holds first, and reads then. All devices of a transaction are held at once and in the order
+    of their ids, so that two transactions never wait for each other. SQLite has one writer at a time anyway.
+    """
+    if connection.dialect.name != "sqlite":
+        connection.execute(_HOLD, {"ids": list(ids)})
+
+
+def hold_by_tokens(connection: sa.Connection, token_hashes: Iterable[str]) -> None:
+    """Holds the devices that these enrolment tokens are for."""
+    if connection.dialect.name != "sqlite":
+        connection.execute(_HOLD_BY_TOKENS, {"hashes": list(token_hashes)})
+
+
+_HELD = sa.select(tables.devices.c.id).order_by(tables.devices.c.id).with_for_update(key_share=True)
+_HOLD = _HELD.where(prepared.among(tables.devices.c.id, "ids"))
+_HOLD_BY_TOKENS = _HELD.where(prepared.among(tables.devices.c.token_hash, "hashes"))
+
+
 def load(connection: sa.Connection, device: str) -> cloud.Device:
     """What is recorded of one device that exists."""
     return load_many(connection, [device])[device]
 
 
 def load_many(connection: sa.Connection, ids: Iterable[str]) -> dict[str, cloud.Device]:
-    """What is recorded of each of these devices, with their unfinished deployments; unknown ids are left out."""
+    """What is recorded of each of these devices, with their unfinished deployments; unknown ids are left out.
+
+    In a transaction that writes they are held, and stay as they were read until it ends.
+    """
     wanted = {"ids": list(ids)}
+    if not database.only_reads(connection):
+        hold(connection, wanted["ids"])
     rows: Sequence[Any] = connection.execute(_RECORDED, wanted).all()  # any: the columns of the statement
     live: dict[str, dict[str, cloud.Deployment]] = {row[0]: {} for row in rows}
     found: Sequence[Any] = connection.execute(_RECORDED_DEPLOYMENTS, wanted).all()
@@ -173,9 +287,23 @@ def load_many(connection: sa.Connection, ids: Iterable[str]) -> dict[str, cloud.
             seq=seq,
             reported=reported,
             adopted=adopted,
+            archived=archived_at is not None,
             deployments=live[device],
         )
-        for device, epoch, generation, desired, fallback, published, incarnation, former, seq, reported, adopted in rows
+        for (
+            device,
+            epoch,
+            generation,
+            desired,
+            fallback,
+            published,
+            incarnation,
+            former,
+            seq,
+            reported,
+            adopted,
+            archived_at,
+        ) in rows
     }
 
 
@@ -194,7 +322,7 @@ _RECORDED: sa.Select[Any] = sa.select(
     *(
         sa.cast(tables.devices.c[name], sa.Text) if name == "former" else tables.devices.c[name]
         for name in ("id", "epoch", "generation", "desired", "fallback", "published", "incarnation", "former", "seq",
-                     "reported", "adopted")
+                     "reported", "adopted", "archived_at")
     )
 ).where(prepared.among(tables.devices.c.id, "ids"))  # fmt: skip
 _RECORDED_DEPLOYMENTS: sa.Select[Any] = sa.select(tables.deployments.c.device_id, *_VALUE).where(
@@ -246,8 +374,8 @@ class Change:
     heard: bytes | None = None
 
 
-def save_many(connection: sa.Connection, changes: Sequence[Change]) -> None:
-    """Records what changed between the values; every change of statuses leaves its history row.
+def save_many(connection: sa.Connection, changes: Sequence[Change]) -> list[dict[str, Any]]:
+    """Records what changed between the values; gives the history row of every change of statuses, to be appended.
 
     A deployment that is new in ``after`` is left to ``deployments.insert_many``.
     """
@@ -257,16 +385,23 @@ def save_many(connection: sa.Connection, changes: Sequence[Change]) -> None:
     for change in changes:
         device_rows.append(_device_row(change))
         known = change.before.deployments
-        for new in change.after.deployments.values():
-            old = known.get(new.id)
-            if old is None or new is old or new == old:
-                continue
+        changed = [
+            (old, new)
+            for new in change.after.deployments.values()
+            if (old := known.get(new.id)) is not None and new is not old and new != old
+        ]
+        # What is not wanted any more makes room first: the database takes one in force, and one that is to be.
+        for old, new in sorted(changed, key=_is_wanted) if len(changed) > 1 else changed:
             deployment_rows.append(_deployment_row(old, new, change.cause.at))
             if new.statuses != old.statuses:
                 entries.append(status_change(change.after.id, old, new, change.cause))
     _UPDATE_DEVICE.execute(connection, device_rows)
     _UPDATE_DEPLOYMENT.execute(connection, deployment_rows)
-    history.append(connection, entries)
+    return entries
+
+
+def _is_wanted(change: tuple[cloud.Deployment, cloud.Deployment]) -> bool:
+    return change[1].statuses.target is Target.DEPLOYED
 
 
 _DECIDED = ("epoch", "generation", "desired", "fallback", "tidying", "published", "incarnation", "former", "seq",
@@ -337,13 +472,18 @@ def status_change(device: str, old: cloud.Deployment, new: cloud.Deployment, cau
     return history.row(
         at=cause.at,
         actor=cause.actor,
-        action=new.statuses.merged,
+        action=_action(old.statuses, new.statuses),
         device_id=device,
         deployment_id=new.id,
         device_time=cause.device_time,
         before=shown_statuses(old),
         after={**shown_statuses(new), "reason": new.reason.model_dump()} if new.reason else shown_statuses(new),
     )
+
+
+def _action(old: Statuses, new: Statuses) -> str:
+    """What people see of the deployment from now on; if that stays the same, that it is not wanted any more."""
+    return "withdrawn" if new.merged == old.merged and new.target is Target.ARCHIVED else new.merged
 
 
 def shown_statuses(deployment: cloud.Deployment) -> Mapping[str, str]:
@@ -368,6 +508,11 @@ def unpublished(connection: sa.Connection, limit: int, *, tidying: bool) -> list
     return list(connection.scalars(query.limit(limit)))
 
 
+def has_unpublished(connection: sa.Connection, *, tidying: bool) -> bool:
+    """Whether there is one at least."""
+    return bool(unpublished(connection, 1, tidying=tidying))
+
+
 def out_of_sync(connection: sa.Connection, after: str, limit: int) -> list[str]:
     """Devices that have not answered their newest order, by id, beginning behind ``after``."""
     column = tables.devices.c
@@ -381,7 +526,8 @@ def out_of_sync(connection: sa.Connection, after: str, limit: int) -> list[str]:
 
 
 def mark_published(connection: sa.Connection, ids: Sequence[str]) -> None:
-    """Records that the newest order of these devices may be on its way from now on."""
+    """Records that the newest order of these devices may be on its way from now on; holds them."""
+    hold(connection, ids)
     connection.execute(_MARK_PUBLISHED, {"ids": ids})
 
 

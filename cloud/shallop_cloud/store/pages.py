@@ -6,6 +6,7 @@ import base64
 import binascii
 import dataclasses
 import datetime
+import heapq
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -37,16 +38,40 @@ def read(
     Raises:
         errors.Problem: the cursor is not one that this list gave.
     """
-    if cursor is not None:
-        values = _decode(cursor, order)
-        place, here = sa.tuple_(*order), sa.tuple_(*(sa.literal(v, c.type) for v, c in zip(values, order, strict=True)))
-        query = query.where(place < here if newest_first else place > here)
-    query = query.order_by(*(column.desc() if newest_first else column.asc() for column in order))
-    rows = connection.execute(query.limit(limit + 1)).mappings().all()
+    return read_all(connection, [query], order, newest_first=newest_first, limit=limit, cursor=cursor)
+
+
+def read_all(
+    connection: sa.Connection,
+    queries: Sequence[sa.Select[Any]],
+    order: Sequence[sa.Column[Any]],
+    *,
+    newest_first: bool,
+    limit: int,
+    cursor: str | None,
+) -> Page:
+    """One page of what several queries give together, no row twice; each by itself can be read in order from an index.
+
+    Raises:
+        errors.Problem: the cursor is not one that this list gave.
+    """
+    found: list[Sequence[sa.RowMapping]] = []
+    for query in queries:
+        if cursor is not None:
+            query = query.where(_behind(_decode(cursor, order), order, newest_first))
+        query = query.order_by(*(column.desc() if newest_first else column.asc() for column in order))
+        found.append(connection.execute(query.limit(limit + 1)).mappings().all())
+    merged = heapq.merge(*found, key=lambda row: [row[column.name] for column in order], reverse=newest_first)
+    rows = [row for _, row in zip(range(limit + 1), merged, strict=False)]
     if len(rows) <= limit:
         return Page(rows, None)
     rows = rows[:limit]
     return Page(rows, _encode([rows[-1][column.name] for column in order]))
+
+
+def _behind(values: Sequence[Any], order: Sequence[sa.Column[Any]], newest_first: bool) -> sa.ColumnElement[bool]:
+    place, here = sa.tuple_(*order), sa.tuple_(*(sa.literal(v, c.type) for v, c in zip(values, order, strict=True)))
+    return place < here if newest_first else place > here
 
 
 def _encode(values: Sequence[Any]) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Dialect
 
 Convert = Callable[[Any], Any]
@@ -43,7 +44,18 @@ def among(column: sa.ColumnElement[Any], name: str) -> sa.ColumnElement[bool]:
 
 def insert(table: sa.Table, columns: Sequence[str]) -> Prepared:
     """The INSERT of these columns; each bind has its column's name."""
-    return Prepared(table.insert().values({name: sa.bindparam(name) for name in columns}))
+    return Prepared(table.insert().values(_named(columns)))
+
+
+def insert_new(table: sa.Table, columns: Sequence[str]) -> Prepared:
+    """The same, passing over rows that are there by the time. On PostgreSQL two transactions that insert the same
+    rows wait for each other, so each must insert them in the same order. SQLite takes the same clause.
+    """
+    return Prepared(postgresql.insert(table).values(_named(columns)).on_conflict_do_nothing())
+
+
+def _named(columns: Sequence[str]) -> dict[str, sa.BindParameter[Any]]:
+    return {name: sa.bindparam(name) for name in columns}
 
 
 def update_by_id(table: sa.Table, columns: Sequence[str], kept: Sequence[str] = ()) -> Prepared:

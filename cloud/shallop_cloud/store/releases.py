@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from shallop_protocol import ids
 
-from shallop_cloud.store import tables
+from shallop_cloud.configs import DEFAULT_SLOT
+from shallop_cloud.store import prepared, tables
+
+Place = tuple[str, str]
+"""Where a file goes: config type and slot."""
+
+
+def shown(place: Place) -> str:
+    """A place as people write it: the slot is said only if it is not the default one."""
+    config_type, slot = place
+    return config_type if slot == DEFAULT_SLOT else f"{config_type}/{slot}"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -25,6 +35,11 @@ class Slot:
     path: str
     required: bool
 
+    @property
+    def place(self) -> Place:
+        """Its name in the release."""
+        return self.config_type, self.key
+
 
 def insert(connection: sa.Connection, values: Mapping[str, Any], slots: Sequence[Mapping[str, Any]]) -> None:
     """Records a release with its slots. Raises ``sqlalchemy.exc.IntegrityError`` if the version is taken."""
@@ -32,18 +47,23 @@ def insert(connection: sa.Connection, values: Mapping[str, Any], slots: Sequence
     connection.execute(tables.slots.insert(), [{"release_id": values["id"], **slot} for slot in slots])
 
 
-def schema_by_digest(connection: sa.Connection, digest: str) -> str | None:
-    """The id of the config schema with this digest."""
+def schemas_by_digest(connection: sa.Connection, digests: Iterable[str]) -> dict[str, str]:
+    """The id of each config schema that is recorded, by digest."""
     column = tables.config_schemas.c
-    return connection.execute(sa.select(column.id).where(column.digest == digest)).scalar()
+    query = sa.select(column.digest, column.id).where(column.digest.in_(list(digests)))
+    return {row.digest: row.id for row in connection.execute(query)}
 
 
-def insert_schema(
-    connection: sa.Connection, schema: str, digest: str, definition: object, at: datetime.datetime
-) -> None:
-    """Records a config schema that is new."""
-    values = {"id": schema, "digest": digest, "definition": definition, "created_at": at}
-    connection.execute(tables.config_schemas.insert().values(**values))
+def insert_schemas(connection: sa.Connection, schemas: Mapping[str, tuple[str, object]], at: datetime.datetime) -> None:
+    """Records those config schemas that are not recorded yet. They are given by digest, as id and definition."""
+    rows = [
+        {"id": key, "digest": digest, "definition": definition, "created_at": at}
+        for digest, (key, definition) in sorted(schemas.items())
+    ]
+    _INSERT_SCHEMA.execute(connection, rows)
+
+
+_INSERT_SCHEMA = prepared.insert_new(tables.config_schemas, ["id", "digest", "definition", "created_at"])
 
 
 def find_schema(connection: sa.Connection, schema: str) -> sa.RowMapping | None:
@@ -57,6 +77,12 @@ def find(connection: sa.Connection, *, key: str) -> sa.RowMapping | None:
     column = tables.releases.c
     query = sa.select(tables.releases).where(sa.or_(column.id == key, column.version == key))
     return connection.execute(query).mappings().first()
+
+
+def find_many(connection: sa.Connection, releases: Sequence[str]) -> Sequence[sa.RowMapping]:
+    """The rows of these releases, by id."""
+    query = sa.select(tables.releases).where(tables.releases.c.id.in_(releases))
+    return connection.execute(query).mappings().all()
 
 
 def versions(connection: sa.Connection) -> list[str]:

@@ -1,5 +1,7 @@
 """The tables, for SQLite and PostgreSQL alike. Migrations build them; this is what queries are written against.
 
+All texts compare by their bytes. On PostgreSQL a new column of texts says so in its migration: ``COLLATE "C"``.
+
 What the lifecycle allows is enforced here too: the CHECK on a deployment's statuses is made from the protocol's table.
 """
 
@@ -11,6 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from shallop_protocol import statuses
 from sqlalchemy.engine import Dialect
+from sqlalchemy.sql import elements
 
 
 class Time(sa.TypeDecorator[datetime.datetime]):
@@ -18,6 +21,11 @@ class Time(sa.TypeDecorator[datetime.datetime]):
 
     impl = sa.DateTime(timezone=True)
     cache_ok = True
+
+    @property
+    def python_type(self) -> type[datetime.datetime]:
+        """What values are; SQLAlchemy does not tell of a decorated type."""
+        return datetime.datetime
 
     def process_bind_param(self, value: datetime.datetime | None, dialect: Dialect) -> datetime.datetime | None:  # noqa: ARG002
         """To UTC."""
@@ -55,8 +63,8 @@ def _made() -> sa.Column[datetime.datetime]:
     return sa.Column("created_at", Time, nullable=False)
 
 
-def _refers(column: str) -> Any:  # Any: the type of the column that it refers to
-    return sa.ForeignKey(column)
+def _refers(column: str, *, follows: bool = False) -> Any:  # Any: the type of the column that it refers to
+    return sa.ForeignKey(column, onupdate="CASCADE" if follows else None)
 
 
 def _json(name: str, *, nullable: bool = True) -> sa.Column[Any]:
@@ -70,6 +78,7 @@ devices = sa.Table(
     sa.Column("name", sa.String(128), nullable=False, unique=True),
     _json("labels", nullable=False),
     _made(),
+    sa.Column("archived_at", Time),
     # enrolment
     sa.Column("token_hash", sa.String(64), unique=True),
     sa.Column("token_expires_at", Time),
@@ -101,7 +110,29 @@ devices = sa.Table(
              postgresql_where=sa.text("published < generation")),
     sa.Index("ix_devices_out_of_sync", "id", sqlite_where=sa.text("reported <> generation"),
              postgresql_where=sa.text("reported <> generation")),
+    # what lists and counts ask for, where it is rare
+    sa.Index("ix_devices_created", "created_at"),
+    sa.Index("ix_devices_behind", "name", sqlite_where=sa.text("reported <> generation"),
+             postgresql_where=sa.text("reported <> generation")),
+    sa.Index("ix_devices_archived", "name", sqlite_where=sa.text("archived_at IS NOT NULL"),
+             postgresql_where=sa.text("archived_at IS NOT NULL")),
+    sa.Index("ix_devices_never_heard", "name", sqlite_where=sa.text("last_heard_at IS NULL"),
+             postgresql_where=sa.text("last_heard_at IS NULL")),
+    sa.Index("ix_devices_offline", "name", sqlite_where=sa.text("online = 0"),
+             postgresql_where=sa.text("NOT online")),
+    sa.Index("ix_devices_online", "last_heard_at", "online", sqlite_where=sa.text("online = 1"),
+             postgresql_where=sa.text("online")),
 )  # fmt: skip
+
+device_labels = sa.Table(
+    "device_labels",
+    metadata,
+    sa.Column("device_name", _refers("devices.name", follows=True), primary_key=True),
+    sa.Column("key", sa.String(64), primary_key=True),
+    sa.Column("value", sa.String(128), nullable=False),
+    sa.Index("ix_device_labels_label", "key", "value", "device_name"),
+)
+"""What a list is narrowed by; the device's row has its labels whole."""
 
 releases = sa.Table(
     "releases",
@@ -164,6 +195,10 @@ deployments = sa.Table(
     sa.Column("description", sa.String(1024), nullable=False),
     sa.Column("digest", sa.String(71), nullable=False),
     sa.Column("patched_from", _refers("deployments.id")),
+    sa.Column("restores", _refers("deployments.id")),  # whose content a rollback brought back
+    # what it was staged, or last restaged, against
+    sa.Column("base", _refers("deployments.id")),
+    sa.Column("base_generation", sa.BigInteger, nullable=False, default=0),
     sa.Column("target", sa.String(16), nullable=False),
     sa.Column("activity", sa.String(16), nullable=False),
     sa.Column("error", sa.String(16), nullable=False),
@@ -179,12 +214,38 @@ deployments = sa.Table(
     sa.CheckConstraint(_status_check(), name="statuses_occur"),
     sa.Index("ix_deployments_created", "created_at", "id"),
     sa.Index("ix_deployments_device", "device_id", "created_at", "id"),
-    sa.Index("ix_deployments_unfinished", "device_id", sqlite_where=sa.text("activity <> 'archived'"),
+    sa.Index("ix_deployments_unfinished", "device_id", "activity", sqlite_where=sa.text("activity <> 'archived'"),
              postgresql_where=sa.text("activity <> 'archived'")),
     sa.Index("uq_deployments_waiting", "device_id", "release_id", unique=True,
              sqlite_where=sa.text("activity IN ('staged', 'drifted')"),
              postgresql_where=sa.text("activity IN ('staged', 'drifted')")),
+    sa.Index("uq_deployments_wanted", "device_id", "activity", unique=True,
+             sqlite_where=sa.text("target = 'deployed'"), postgresql_where=sa.text("target = 'deployed'")),
 )  # fmt: skip
+"""Of a device, one deployment waits on each release; one is wanted that is not confirmed, and one that is in force."""
+
+merged_status = sa.case(
+    (deployments.c.error == sa.literal_column("'none'"), deployments.c.activity), else_=deployments.c.error
+)
+"""The one word that people see, as ``statuses.merge`` gives it; written with literals, so that an index can hold it."""
+
+_grouped: Any = elements.Grouping(merged_status)  # PostgreSQL takes an expression in parentheses only
+sa.Index("ix_deployments_status", _grouped, deployments.c.created_at, deployments.c.id)
+sa.Index("ix_deployments_release", deployments.c.release_id, _grouped, deployments.c.created_at, deployments.c.id)
+sa.Index(
+    "ix_deployments_in_error",
+    deployments.c.error,
+    sqlite_where=sa.text("error <> 'none' AND activity <> 'archived'"),
+    postgresql_where=sa.text("error <> 'none' AND activity <> 'archived'"),
+)
+
+status_moves = sa.Table(
+    "status_moves",
+    metadata,
+    sa.Column("before", sa.String(64), primary_key=True),
+    sa.Column("after", sa.String(64), primary_key=True),
+)
+"""What ``statuses.may_become`` says, for the trigger that refuses every other change of a deployment's statuses."""
 
 deployment_instances = sa.Table(
     "deployment_instances",
@@ -206,15 +267,67 @@ history = sa.Table(
     sa.Column("device_time", Time),
     _json("before"),
     _json("after"),
+    sa.Column("hash", sa.String(64), nullable=False),
     sa.Index("ix_history_device", "device_id", "id"),
     sa.Index("ix_history_deployment", "deployment_id", "id"),
     sqlite_autoincrement=True,
 )
 
+history_head = sa.Table(
+    "history_head",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("entries", sa.BigInteger, nullable=False),
+    sa.Column("hash", sa.String(64), nullable=False),
+    sa.CheckConstraint("id = 1", name="only_one"),
+)
+"""How long the chain of the history is, and its last hash. Who holds this row is the one who appends."""
+
 api_tokens = sa.Table(
     "api_tokens",
     metadata,
-    sa.Column("hash", sa.String(64), primary_key=True),
-    sa.Column("name", sa.String(128), nullable=False, unique=True),
+    _id(),
+    sa.Column("hash", sa.String(64), nullable=False, unique=True),
+    sa.Column("name", sa.String(128), nullable=False),
+    sa.Column("role", sa.String(16), nullable=False),
     _made(),
+    sa.Column("created_by", sa.String(128), nullable=False),
+    sa.Column("expires_at", Time),
+    sa.Column("revoked_at", Time),
+    sa.CheckConstraint("role IN ('viewer', 'operator', 'admin')", name="role_is_known"),
+    sa.Index("uq_api_tokens_name", "name", unique=True,
+             sqlite_where=sa.text("revoked_at IS NULL"), postgresql_where=sa.text("revoked_at IS NULL")),
+)  # fmt: skip
+
+idempotency_keys = sa.Table(
+    "idempotency_keys",
+    metadata,
+    sa.Column("token_id", _refers("api_tokens.id"), primary_key=True),
+    sa.Column("key", sa.String(255), primary_key=True),
+    sa.Column("fingerprint", sa.String(64), nullable=False),
+    sa.Column("status", sa.Integer, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    _made(),
+    sa.Index("ix_idempotency_keys_created", "created_at"),
 )
+"""What was answered to a request that may be repeated, written in the transaction of what it did."""
+
+leases = sa.Table(
+    "leases",
+    metadata,
+    sa.Column("name", sa.String(32), primary_key=True),
+    sa.Column("holder", sa.String(128), nullable=False),
+    sa.Column("term", sa.BigInteger, nullable=False),
+    sa.Column("expires_ms", sa.BigInteger, nullable=False),  # since 1970, by the database's clock
+    sa.Column("connected", sa.Boolean, nullable=False),
+)
+"""Which server does what only one may do, and whether it is connected to the broker."""
+
+signing_key = sa.Table(
+    "signing_key",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("keyid", sa.String(128), nullable=False),
+    sa.CheckConstraint("id = 1", name="only_one"),
+)
+"""By which key robots know this fleet's orders. Only its name is here; the key is a file of the data directory."""
