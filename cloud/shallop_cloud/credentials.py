@@ -15,7 +15,7 @@ from shallop_protocol import ids
 from shallop_protocol.topics import CLOUD, MONITOR
 
 from shallop_cloud import files, passwords
-from shallop_cloud.store import devices
+from shallop_cloud.store import devices, history
 from shallop_cloud.store.database import Database
 
 
@@ -34,6 +34,7 @@ class Credentials:
         self._tickets = itertools.count(1)
         self._issued = 0
         self._written = 0
+        self._seen = 0
         self._lock = threading.Lock()
         self.cloud = files.secret(self.directory / f"{CLOUD}.password", secrets.token_urlsafe)
         self.monitor = files.secret(self.directory / f"{MONITOR}.password", secrets.token_urlsafe)
@@ -41,13 +42,29 @@ class Credentials:
         self.write()
 
     def write(self) -> None:
-        """Brings the file to what is committed by now. Many callers at once are served by few writes."""
+        """Brings the file to what is committed, as soon as it is. Many callers at once are served by few writes."""
+        self._database.after_commit(self._write)
+
+    def _write(self) -> None:
         ticket = self._issued = next(self._tickets)
         with self._lock:
             if self._written >= ticket:
                 return
             covered = self._issued
             with self._database.read() as connection:
+                seen = history.newest(connection)
                 hashes = devices.mqtt_passwords(connection)
             passwords.write_passwords(self.path, {**self._own, **{ids.on_wire(key): hashes[key] for key in hashes}})
             self._written = covered
+            self._seen = seen
+
+    def follow(self) -> None:
+        """Brings the file up to date if something was done to a device since, on whatever server. Else it costs a look
+        at the newest rows of the history.
+        """
+        with self._lock, self._database.read() as connection:
+            newest = history.newest(connection)
+            if not history.tells_of_devices(connection, self._seen):
+                self._seen = newest
+                return
+        self.write()

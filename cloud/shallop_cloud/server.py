@@ -17,20 +17,23 @@ from pathlib import Path
 import fastapi
 import structlog
 import uvicorn
-from shallop_protocol import dsse
-from shallop_protocol.topics import CLOUD, FROM_DEVICE, Topics
+from shallop_protocol import dsse, ids
+from shallop_protocol.topics import CLOUD, Topics
 
 from shallop_cloud import errors, files
 from shallop_cloud.api.app import create_app
 from shallop_cloud.credentials import Credentials
-from shallop_cloud.link.connection import BrokerUrl, Connection, Protocol
-from shallop_cloud.link.ingest import Ingest
-from shallop_cloud.link.publisher import Publisher
+from shallop_cloud.link.connection import BrokerUrl, Protocol
+from shallop_cloud.link.link import Link
+from shallop_cloud.link.link import Settings as LinkSettings
 from shallop_cloud.services.shore import BrokerAddress, Limits, Shore
-from shallop_cloud.store import tokens
+from shallop_cloud.store import signing_key, tokens
 from shallop_cloud.store.database import Database
 
 WATCH_EVERY_S = 5.0
+FOLLOW_EVERY_S = 1.0
+ADMIN_TOKEN = "admin.token"  # noqa: S105  the name of a file
+SIGNING_KEY = "signing.key"
 
 log = structlog.get_logger()
 
@@ -41,6 +44,7 @@ class Settings:
 
     Attributes:
         data: the data directory; made if it is not there.
+        database: the address of a PostgreSQL database; None for SQLite in the data directory.
         listen: host and port of the API; port 0 takes a free one.
         broker: where the broker is; None for the embedded one. Without an account in it, the cloud's own is used,
             which is in the data directory's password file.
@@ -50,6 +54,7 @@ class Settings:
 
     data: Path
     listen: tuple[str, int]
+    database: str | None = None
     broker: BrokerUrl | None = None
     broker_protocol: Protocol = "3.1.1"
     advertise_broker: str | None = None
@@ -68,13 +73,15 @@ class Running:
     Attributes:
         url: of the API.
         broker: the broker's address, without an account.
+        token, token_file: an admin's; an empty text and None if this directory has none, because another server of
+            the same database made it.
         failed: set when a part that everything rests on has died.
     """
 
     url: str
     broker: str
     token: str = dataclasses.field(repr=False)
-    token_file: Path
+    token_file: Path | None
     failed: threading.Event
 
 
@@ -90,10 +97,12 @@ def run(settings: Settings, start_broker: StartBroker | None = None) -> Generato
     """
     with contextlib.ExitStack() as stack:
         _prepare(settings.data)
-        stack.enter_context(_locked(settings.data))
-        database = Database.in_directory(settings.data)
+        stack.enter_context(locked(settings.data))
+        database = Database.at(settings.database) if settings.database else Database.in_directory(settings.data)
         stack.callback(database.close)
+        signer = _signer(settings.data, database)
         credentials = Credentials(settings.data, database)
+        token = _admin_token(settings.data, database)
         broker = settings.broker
         if broker is None:
             assert start_broker is not None
@@ -101,61 +110,25 @@ def run(settings: Settings, start_broker: StartBroker | None = None) -> Generato
             broker = BrokerUrl(host, port)
         if not broker.username:
             broker = dataclasses.replace(broker, username=CLOUD, password=credentials.cloud)
-        token = _admin_token(settings.data, database)
-        signer = dsse.signer_from_seed(bytes.fromhex(files.secret(settings.data / "signing.key", _new_seed)))
-        link = _Link(database, signer, settings, broker)
+        limits = settings.limits
+        link = Link(database, LinkSettings(broker, settings.broker_protocol, settings.topics, signer, limits.envelope))
         shore = Shore(
             database=database,
             signer=signer,
             credentials=credentials,
             broker=BrokerAddress(settings.advertise_broker or broker.address, settings.broker_protocol),
             topics=settings.topics,
-            ordered=link.publisher.ordered,
-            limits=settings.limits,
+            ordered=link.ordered,
+            limits=limits,
         )
         stack.enter_context(link)
-        url = stack.enter_context(_http(create_app(shore, lambda: link.connection.is_up), *settings.listen))
+        url = stack.enter_context(_http(create_app(shore, lambda: link.standing), *settings.listen))
         _spare_the_collector()
         failed = threading.Event()
         stack.enter_context(_watched(link, failed))
-        yield Running(url, broker.address, token, settings.data / "admin.token", failed)
-
-
-class _Link:
-    """Connection, publisher and ingest, which start and stop together."""
-
-    def __init__(self, database: Database, signer: dsse.Signer, settings: Settings, broker: BrokerUrl) -> None:
-        topics = settings.topics
-        self.connection = Connection(
-            broker,
-            settings.broker_protocol,
-            [topics.every(kind) for kind in sorted(FROM_DEVICE)],
-            self._received,
-            self._came_up,
-        )
-        self.publisher = Publisher(database, signer, topics, self.connection, settings.limits.envelope)
-        self.ingest = Ingest(database, topics, self.publisher)
-
-    def _received(self, topic: str, payload: bytes) -> None:
-        self.ingest.received(topic, payload)
-
-    def _came_up(self) -> None:
-        self.publisher.came_up()
-
-    @property
-    def is_alive(self) -> bool:
-        return self.connection.is_alive and self.publisher.is_alive and self.ingest.is_alive
-
-    def __enter__(self) -> _Link:
-        self.ingest.start()
-        self.publisher.start()
-        self.connection.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.publisher.stop()
-        self.connection.stop()
-        self.ingest.stop()
+        if database.is_shared:
+            stack.enter_context(_followed(credentials))
+        yield Running(url, broker.address, token, settings.data / ADMIN_TOKEN if token else None, failed)
 
 
 def _spare_the_collector() -> None:
@@ -176,8 +149,12 @@ def _prepare(data: Path) -> None:
 
 
 @contextlib.contextmanager
-def _locked(data: Path) -> Generator[None]:
-    """One server to a data directory. The lock goes with the process, however that ends."""
+def locked(data: Path) -> Generator[None]:
+    """One server to a data directory. The lock goes with the process, however that ends.
+
+    Raises:
+        errors.StartupError: another server uses it.
+    """
     handle = os.open(data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
@@ -190,10 +167,49 @@ def _locked(data: Path) -> Generator[None]:
         os.close(handle)
 
 
-def _admin_token(data: Path, database: Database) -> str:
-    token = files.secret(data / "admin.token", lambda: f"shallop-admin-{secrets.token_urlsafe(24)}")
+def _signer(data: Path, database: Database) -> dsse.Signer:
+    """By whose key robots know their orders. It is in the data directory; the database has its name."""
+    path = data / SIGNING_KEY
     with database.write() as connection:
-        tokens.ensure(connection, "admin", token, datetime.datetime.now(datetime.UTC))
+        database.take_turns(connection)
+        recorded = signing_key.find(connection)
+        if recorded is not None and not path.exists():
+            words = (
+                f"{path} is not there, and the robots of this database take orders signed by key {recorded[:16]}… alone"
+            )
+            raise errors.StartupError(words, COPY)
+        signer = dsse.signer_from_seed(bytes.fromhex(files.secret(path, _new_seed)))
+        if recorded is None:
+            signing_key.record(connection, signer.key.keyid)
+        elif recorded != signer.key.keyid:
+            words = f"{path} is key {signer.key.keyid[:16]}…, and the robots of this database take orders signed by key"
+            raise errors.StartupError(f"{words} {recorded[:16]}… alone", COPY)
+    return signer
+
+
+COPY = (
+    f"copy {SIGNING_KEY} from the first server's data directory, and mqtt/cloud.password with it "
+    "if the broker reads that server's password file"
+)
+
+
+def _admin_token(data: Path, database: Database) -> str:
+    """The admin's token of this directory, or an empty text. It is made with the first server of a database."""
+    path = data / ADMIN_TOKEN
+    at = datetime.datetime.now(datetime.UTC)
+    with database.write() as connection:
+        database.take_turns(connection)
+        if not tokens.has_admin(connection):
+            token = files.secret(path, lambda: f"shallop-admin-{secrets.token_urlsafe(24)}")
+            key = ids.make(ids.Prefix.TOKEN, secrets.token_bytes(ids.RANDOM_BYTES))
+            tokens.ensure(connection, key, "admin", token, at)
+        elif not path.exists():
+            log.info("the admin's token was made elsewhere; this directory has none", database=database.address)
+            token = ""
+        else:
+            token = path.read_text().strip()
+            if tokens.holder(connection, token, at) is None:
+                log.warning("the token in this file is unknown to the database, or revoked", file=str(path))
     return token
 
 
@@ -219,13 +235,14 @@ def _http(app: fastapi.FastAPI, host: str, port: int) -> Generator[str]:
     try:
         yield address
     finally:
+        app.state.feed.stop()  # whoever follows events would keep the server waiting
         server.should_exit = True
         thread.join(timeout=10)
         listener.close()
 
 
 @contextlib.contextmanager
-def _watched(link: _Link, failed: threading.Event) -> Generator[None]:
+def _watched(link: Link, failed: threading.Event) -> Generator[None]:
     """Sets ``failed`` if a thread of the link is gone although nobody stopped it."""
     done = threading.Event()
 
@@ -237,6 +254,29 @@ def _watched(link: _Link, failed: threading.Event) -> Generator[None]:
                 return
 
     thread = threading.Thread(target=watch, name="watchdog", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+@contextlib.contextmanager
+def _followed(credentials: Credentials) -> Generator[None]:
+    """Keeps the password file in step with what other servers do."""
+    done = threading.Event()
+
+    def follow() -> None:
+        while not done.wait(FOLLOW_EVERY_S):
+            try:
+                credentials.follow()
+            except errors.Busy as error:
+                log.warning("the MQTT password file waits for the database", why=error.detail)
+            except Exception:
+                log.exception("the MQTT password file could not be brought up to date")
+
+    thread = threading.Thread(target=follow, name="credentials", daemon=True)
     thread.start()
     try:
         yield

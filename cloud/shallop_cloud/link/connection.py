@@ -1,5 +1,8 @@
 """One MQTT connection, kept up by an asyncio loop in a thread of its own.
 
+Its client id is always the same. So when one server takes the link over from another, the broker itself cuts the other
+off, whatever that one believes.
+
 paho's own network thread waits with ``select()``, which stops working, silently, in a process with more than 1,024
 descriptors; its hooks for an outside loop do not. Nothing is queued while the connection is down: what must be said
 then is said again from the database when it is up.
@@ -10,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import secrets
+import math
 import ssl
 import threading
 import time
@@ -24,17 +27,25 @@ import structlog
 import tenacity
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
+from shallop_protocol.topics import CLOUD
 
 from shallop_cloud import errors
 from shallop_cloud.link import socket
 
 KEEPALIVE_S = 30
 CONNECT_TIMEOUT_S = 10
+STEADY_S = 3.0
+"""A connection that stood for so long was not a failure."""
+TAKEN_OVER_S = 60.0
+"""How long to stay away, at least, when another client with our id pushed us off: two would do it to each other."""
 MAX_OUTSTANDING = 4_000
 """Messages on their way at once; a publisher waits beyond that."""
 
 Protocol = Literal["3.1.1", "5"]
 """A version of MQTT. Some brokers never answer a CONNECT of version 5, so it is told and not tried."""
+
+_TAKEN_OVER = 0x8E
+"""MQTT 5, section 3.14.2.1: *session taken over*. MQTT 3.1.1 does not say why."""
 
 log = structlog.get_logger()
 
@@ -88,6 +99,7 @@ class Connection:
         filters: subscribed to after each connect.
         received: called for each message, in the connection's thread; it must not block and not raise.
         connected: called after each connect, once the subscriptions are asked for.
+        may_send: whether something may leave; while it may not, the connection counts as down.
     """
 
     def __init__(
@@ -97,15 +109,19 @@ class Connection:
         filters: Sequence[str],
         received: Callable[[str, bytes], None],
         connected: Callable[[], None],
+        may_send: Callable[[], bool],
     ) -> None:
         self._broker = broker
         self._version = mqtt.MQTTv5 if protocol == "5" else mqtt.MQTTv311
         self._filters = tuple(filters)
         self._received = received
         self._connected = connected
+        self._may_send = may_send
         self._loop = asyncio.new_event_loop()
         self._stopping = asyncio.Event()
         self._lost = asyncio.Event()
+        self._stands_since = math.inf
+        self._taken_over = False
         self._up = threading.Event()
         self._handed = 0  # counted by publishers, under their lock
         self._settled = 0  # counted by the connection's thread alone
@@ -117,8 +133,8 @@ class Connection:
 
     @property
     def is_up(self) -> bool:
-        """Whether the broker has accepted the connection and not lost it since."""
-        return self._up.is_set()
+        """Whether the broker has accepted the connection and not lost it since, and something may be sent."""
+        return self._up.is_set() and self._may_send()
 
     @property
     def is_alive(self) -> bool:
@@ -202,14 +218,17 @@ class Connection:
         state = tenacity.RetryCallState(None, None, (), {})  # type: ignore[arg-type]  # a schedule, not a call
         state.attempt_number = max(attempt, 1)
         delay = tenacity.wait_random_exponential(multiplier=0.5, max=30)(state)
+        if self._taken_over:
+            self._taken_over = False
+            delay += TAKEN_OVER_S
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), timeout=delay)
 
     async def _one_connection(self) -> bool:
-        """Connects and stays until the connection is lost. Gives whether it ever stood."""
+        """Connects and stays until the connection is lost. Gives whether it stood for a while."""
         client = socket.Client(
             paho.mqtt.enums.CallbackAPIVersion.VERSION2,
-            client_id=f"{self._broker.username}-{secrets.token_hex(4)}",
+            client_id=f"{self._broker.username or CLOUD}-link",
             protocol=self._version,
             reconnect_on_failure=False,
         )
@@ -228,6 +247,7 @@ class Connection:
         client.on_socket_register_write = self._on_register_write
         client.on_socket_unregister_write = self._on_unregister_write
         self._lost.clear()
+        self._stands_since = math.inf
         self._client = client
         try:
             client.connect(self._broker.host, self._broker.port, keepalive=KEEPALIVE_S)
@@ -235,24 +255,21 @@ class Connection:
             log.warning("the broker cannot be reached", broker=self._broker.address, error=str(error))
             return False
         opened = time.monotonic()
-        stood = False
         while not self._lost.is_set():
-            stood = stood or self.is_up
             if client.loop_misc() != paho.mqtt.enums.MQTTErrorCode.MQTT_ERR_SUCCESS:
                 break
-            if not stood and time.monotonic() - opened > CONNECT_TIMEOUT_S:
+            if not self._up.is_set() and time.monotonic() - opened > CONNECT_TIMEOUT_S:
                 log.warning("the broker does not answer", broker=self._broker.address)
                 break
             try:
                 await asyncio.wait_for(self._lost.wait(), timeout=1.0)
             except TimeoutError:
                 continue
-        stood = stood or self.is_up
         self._up.clear()
         client.disconnect()
         client.give_out()
         self._forget_outstanding()
-        return stood
+        return time.monotonic() - self._stands_since > STEADY_S
 
     def _forget_outstanding(self) -> None:
         self._settle(len(self._outstanding))
@@ -266,6 +283,7 @@ class Connection:
             self._lost.set()
             return
         client.subscribe([(each, 1) for each in self._filters])
+        self._stands_since = time.monotonic()
         self._up.set()
         log.info("connected to the broker", broker=self._broker.address)
         self._connected()
@@ -288,8 +306,12 @@ class Connection:
         reason: ReasonCode,
         _props: Properties | None,
     ) -> None:
-        if self.is_up and not self._stopping.is_set():
+        if self._up.is_set() and not self._stopping.is_set():
             log.warning("lost the broker", broker=self._broker.address, reason=str(reason))
+        if reason == _TAKEN_OVER and self._may_send():  # whoever has the lease now would have it rightly
+            self._taken_over = True
+            words = "another client uses the cloud's client id: is there a second fleet with the same account?"
+            log.error(words, broker=self._broker.address, pause_s=TAKEN_OVER_S)
         self._up.clear()
         self._lost.set()
 

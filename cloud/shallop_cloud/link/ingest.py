@@ -10,7 +10,7 @@ import collections
 import datetime
 import threading
 import time
-from typing import Protocol
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 import structlog
@@ -18,7 +18,8 @@ from shallop_protocol import cloud, ids, messages
 from shallop_protocol import errors as protocol_errors
 from shallop_protocol.topics import Kind, Topics
 
-from shallop_cloud.store import devices
+from shallop_cloud import errors
+from shallop_cloud.store import devices, history
 from shallop_cloud.store.database import Database
 
 MAX_WAITING = 50_000
@@ -28,6 +29,8 @@ GATHER_S_PER_MESSAGE = 0.001
 """A transaction costs as much as a dozen messages. So the more messages have just been recorded, the longer others may
 gather, up to 50 ms, before the next transaction; one that comes alone does not wait.
 """
+RETRY_S = 0.5
+"""How long messages wait for a database that is away or in a tangle."""
 
 log = structlog.get_logger()
 
@@ -96,9 +99,11 @@ class Ingest:
                 time.sleep(pause)
 
     def _take(self, batch: list[tuple[str, bytes]]) -> None:
-        """Records a batch; if that fails, each message by itself, so that one cannot take others with it."""
+        """Records a batch; if that fails, each message by itself, so that one cannot take others with it. While the
+        database is away they wait.
+        """
         try:
-            self.record(batch)
+            self._record_in_time(batch)
         except Exception:
             if len(batch) > 1:
                 for item in batch:
@@ -106,6 +111,18 @@ class Ingest:
             else:
                 self.dropped["failed"] += 1
                 log.exception("a message could not be recorded", topic=batch[0][0])
+
+    def _record_in_time(self, batch: list[tuple[str, bytes]]) -> None:
+        while True:
+            try:
+                self.record(batch)
+            except errors.Busy as error:
+                if self._stopping:
+                    raise
+                log.warning("reports wait for the database", why=error.detail)
+                time.sleep(RETRY_S)
+            else:
+                return
 
     def record(self, batch: list[tuple[str, bytes]]) -> None:
         """Records messages in the order in which they came, in one transaction."""
@@ -116,8 +133,10 @@ class Ingest:
             return
         at = datetime.datetime.now(datetime.UTC)
         with self._database.write() as connection:
-            ordered, again = self._record_reports(connection, reports, at)
+            devices.hold(connection, {device for device, *_ in (*reports, *presences)})
+            ordered, again, moved = self._record_reports(connection, reports, at)
             self._record_presences(connection, presences, at)
+            history.append(connection, moved)
         for device in again:
             self._publisher.assert_again(device)
         if ordered:
@@ -138,9 +157,10 @@ class Ingest:
 
     def _record_reports(
         self, connection: sa.Connection, reports: list[tuple[str, messages.Report, bytes]], at: datetime.datetime
-    ) -> tuple[bool, list[str]]:
+    ) -> tuple[bool, list[str], list[dict[str, Any]]]:
+        """Whether something new is desired, which devices are to be told again, and what is for the history."""
         if not reports:
-            return False, []
+            return False, [], []
         recorded = devices.load_many(connection, {device for device, _, _ in reports})
         changes: list[devices.Change] = []
         again: list[str] = []
@@ -159,8 +179,8 @@ class Ingest:
             changes.append(devices.Change(before, after, devices.Cause("device", at, report.at), heard=data))
             if before.incarnation != after.incarnation and not after.in_sync:
                 again.append(device)
-        devices.save_many(connection, changes)
-        return any(change.before.generation != change.after.generation for change in changes), again
+        moved = devices.save_many(connection, changes)
+        return any(change.before.generation != change.after.generation for change in changes), again, moved
 
     def _record_presences(
         self, connection: sa.Connection, presences: list[tuple[str, messages.Presence]], at: datetime.datetime

@@ -46,16 +46,27 @@ class Line(Protocol):
 
 
 class Publisher:
-    """A thread that brings the broker to what the database says."""
+    """A thread that brings the broker to what the database says.
+
+    Args:
+        poll_s: how often to look for orders that nobody told it of, because another server took them; None for never.
+    """
 
     def __init__(
-        self, database: Database, signer: dsse.Signer, topics: Topics, connection: Line, envelope_limit: int
+        self,
+        database: Database,
+        signer: dsse.Signer,
+        topics: Topics,
+        connection: Line,
+        envelope_limit: int,
+        poll_s: float | None = None,
     ) -> None:
         self._database = database
         self._signer = signer
         self._topics = topics
         self._connection = connection
         self._limit = envelope_limit
+        self._poll_s = poll_s
         self._wake = threading.Event()
         self._stopping = False
         self._again: set[str] = set()
@@ -103,15 +114,30 @@ class Publisher:
 
     def _run(self) -> None:
         while not self._stopping:
-            self._wake.wait(timeout=max(0.0, self._due_at - time.monotonic()))
-            self._wake.clear()
+            told = self._wait()
             try:
-                self.round()
+                if told or time.monotonic() >= self._due_at or self._has_new():
+                    self.round()
             except Exception:
                 log.exception("publishing failed; it is tried again")
                 self._came_up = True
                 time.sleep(1.0)
                 self._wake.set()
+
+    def _wait(self) -> bool:
+        """Waits until somebody wakes the thread, which is told, or it is time to look."""
+        pause = max(0.0, self._due_at - time.monotonic())
+        told = self._wake.wait(timeout=pause if self._poll_s is None else min(pause, self._poll_s))
+        self._wake.clear()
+        return told
+
+    def _has_new(self) -> bool:
+        if self._poll_s is None or not self._connection.is_up:
+            return False
+        with self._database.read() as connection:
+            return devices.has_unpublished(connection, tidying=False) or (
+                not self._tidy_due and devices.has_unpublished(connection, tidying=True)
+            )
 
     def round(self) -> None:
         """Sends all that is due now; nothing while the connection is down."""

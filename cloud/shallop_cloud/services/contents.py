@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
+import sqlalchemy as sa
 from shallop_protocol import desired, digests, ids
 from shallop_protocol import errors as protocol_errors
 
 from shallop_cloud import errors
+from shallop_cloud.configs import DEFAULT_SLOT
 from shallop_cloud.configs.findings import meant
 from shallop_cloud.link import orders
 from shallop_cloud.services import lookup, validation
 from shallop_cloud.services.shore import Shore
 from shallop_cloud.store import deployments, releases
+from shallop_cloud.store.deployments import Instance
+from shallop_cloud.store.releases import Place, shown
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -24,6 +26,12 @@ class Config:
 
     config_type: str
     content: str
+    slot: str = DEFAULT_SLOT
+
+    @property
+    def place(self) -> Place:
+        """Where it goes."""
+        return self.config_type, self.slot
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -33,94 +41,127 @@ class Contents:
     Attributes:
         release: its id; ``version`` is its version.
         digest: of the set of files, as every deployment of them has it.
-        instances: rows of new config instances; nothing is recorded yet.
+        instances: by config type and slot; those that are new are not recorded yet.
         data: the bytes of each digest that ``instances`` names.
     """
 
     release: str
     version: str
     digest: str
-    instances: Sequence[dict[str, Any]]
+    instances: Sequence[Instance]
     data: Mapping[str, bytes]
 
 
-def prepare(shore: Shore, release: str, configs: Sequence[Config]) -> Contents:
+def prepare(shore: Shore, release: str, configs: Sequence[Config], known: Iterable[Instance] = ()) -> Contents:
     """Judges config files for a release, named by id, prefix or version.
+
+    Args:
+        known: instances that are taken again where a file is the same, in the same place, under the same schema.
 
     Raises:
         errors.NotFound: no such release.
-        errors.Invalid: a config of unknown type, twice, missing, or not valid.
+        errors.Invalid: a config of unknown type or slot, twice, missing, or not valid.
         errors.Problem: 413, a config or the whole is too large.
     """
     with shore.database.read() as connection:
         row = lookup.release(connection, release)
         slots = releases.slots(connection, [row["id"]])[row["id"]]
-    chosen = _match(configs, slots, row["version"])
+    chosen = match(configs, slots, row["version"])
     validation.check(shore, [(slot, config.content) for slot, config in chosen])
     _refuse_missing(configs, slots, row["version"])
-    at = shore.now()
-    instances = [_instance(shore, slot, config, at) for slot, config in chosen]
-    digest = digests.of_files(
-        digests.FileDigest(instance["path"], orders.MODE, instance["size"], instance["digest"])
-        for instance in instances
-    )
-    data = {
-        instance["digest"]: config.content.encode() for instance, (_, config) in zip(instances, chosen, strict=True)
-    }
-    contents = Contents(row["id"], row["version"], digest, instances, data)
+    recorded = {_identity(instance): instance for instance in known}
+    made = [_instance(shore, slot, config) for slot, config in chosen]
+    instances = [recorded.get(_identity(instance), instance) for instance in made]
+    data = {instance.digest: config.content.encode() for instance, (_, config) in zip(made, chosen, strict=True)}
+    return _assembled(shore, row["id"], row["version"], instances, data)
+
+
+def of(shore: Shore, connection: sa.Connection, deployment: sa.RowMapping) -> Contents:
+    """What a deployment is made of, to be ordered again: the same instances, which were judged when they were new.
+
+    Raises:
+        errors.Problem: 413, the whole is too large for the broker's present limit.
+    """
+    instances = deployments.instances(connection, [deployment["id"]])[deployment["id"]]
+    data = deployments.contents(connection, [instance.digest for instance in instances])
+    return _assembled(shore, deployment["release_id"], deployment["release"], instances, data)
+
+
+def _assembled(
+    shore: Shore, release: str, version: str, instances: Sequence[Instance], data: Mapping[str, bytes]
+) -> Contents:
+    files = [digests.FileDigest(each.path, orders.MODE, each.size, each.digest) for each in instances]
+    contents = Contents(release, version, digests.of_files(files), instances, data)
     _check_fits(shore, contents)
     return contents
 
 
-def _match(
+def match(
     configs: Sequence[Config], slots: Sequence[releases.Slot], version: str
 ) -> list[tuple[releases.Slot, Config]]:
-    """Each config with its slot.
+    """Each config with its slot, by config type and slot.
 
     Raises:
-        errors.Invalid: ``config_type_unknown`` or ``config_type_repeated``.
+        errors.Invalid: ``config_type_unknown``, ``slot_unknown`` or ``config_repeated``.
     """
-    by_type = {slot.config_type: slot for slot in slots}
-    given: dict[str, Config] = {}
+    check_places([config.place for config in configs], slots, version)
+    by_place = {slot.place: slot for slot in slots}
+    given: dict[Place, Config] = {}
     for config in configs:
-        if config.config_type not in by_type:
-            known = ", ".join(sorted(by_type))
-            hint = meant(config.config_type, by_type)
-            words = f"release {version} has no config type {config.config_type!r}{hint}; it has: {known}"
-            raise errors.Invalid("config_type_unknown", words)
-        if config.config_type in given:
-            raise errors.Invalid("config_type_repeated", f"config type {config.config_type!r} is given twice")
-        given[config.config_type] = config
-    return [(by_type[config_type], config) for config_type, config in sorted(given.items())]
+        if config.place in given:
+            raise errors.Invalid("config_repeated", f"{shown(config.place)} is given twice")
+        given[config.place] = config
+    return [(by_place[place], config) for place, config in sorted(given.items())]
+
+
+def check_places(places: Iterable[Place], slots: Sequence[releases.Slot], version: str) -> None:
+    """Passes if a release has these places.
+
+    Raises:
+        errors.Invalid: ``config_type_unknown`` or ``slot_unknown``.
+    """
+    known = {slot.place for slot in slots}
+    for config_type, key in places:
+        if (config_type, key) in known:
+            continue
+        own = sorted(slot.key for slot in slots if slot.config_type == config_type)
+        if own:
+            words = f"config type {config_type!r} of release {version} has no slot {key!r}{meant(key, own)}"
+            raise errors.Invalid("slot_unknown", f"{words}; it has: {', '.join(own)}")
+        types = sorted({slot.config_type for slot in slots})
+        words = f"release {version} has no config type {config_type!r}{meant(config_type, types)}"
+        raise errors.Invalid("config_type_unknown", f"{words}; it has: {', '.join(types)}")
+
+
+def missing(places: Collection[Place], slots: Sequence[releases.Slot]) -> list[Place]:
+    """The places that must have a file and are not among these."""
+    return [slot.place for slot in slots if slot.required and slot.place not in places]
 
 
 def _refuse_missing(configs: Sequence[Config], slots: Sequence[releases.Slot], version: str) -> None:
-    given = {config.config_type for config in configs}
-    missing = [slot.config_type for slot in slots if slot.required and slot.config_type not in given]
-    if missing:
-        words = f"release {version} requires a config of type {', '.join(missing)}; add --config TYPE=FILE for it"
+    absent = missing({config.place for config in configs}, slots)
+    if absent:
+        names = ", ".join(shown(place) for place in absent)
+        words = f"release {version} requires a config of type {names}; add --config {shown(absent[0])}=FILE for it"
         raise errors.Invalid("config_missing", words)
 
 
-def _instance(shore: Shore, slot: releases.Slot, config: Config, at: datetime.datetime) -> dict[str, Any]:
+def _identity(instance: Instance) -> tuple[str, ...]:
+    return instance.schema_id, instance.config_type, instance.slot, instance.path, instance.digest
+
+
+def _instance(shore: Shore, slot: releases.Slot, config: Config) -> Instance:
     data = config.content.encode()
-    return {
-        "id": shore.new_id(ids.Prefix.INSTANCE),
-        "schema_id": slot.schema_id,
-        "config_type": slot.config_type,
-        "slot": slot.key,
-        "path": slot.path,
-        "digest": digests.of_bytes(data),
-        "size": len(data),
-        "created_at": at,
-    }
+    key = shore.new_id(ids.Prefix.INSTANCE)
+    digest = digests.of_bytes(data)
+    return Instance(key, slot.schema_id, slot.config_type, slot.key, slot.path, digest, len(data))
 
 
 def _check_fits(shore: Shore, contents: Contents) -> None:
     """Signs a deployment once as it would be published: what does not fit must be refused now, not when it is due."""
     deployment = ids.make(ids.Prefix.DEPLOYMENT, bytes(ids.RANDOM_BYTES))
     device = ids.make(ids.Prefix.DEVICE, bytes(ids.RANDOM_BYTES))
-    files = orders.files([_as_row(instance) for instance in contents.instances], contents.data)
+    files = orders.files(contents.instances, contents.data)
     trial = desired.Desired(
         device=ids.on_wire(device),
         epoch=1,
@@ -136,8 +177,3 @@ def _check_fits(shore: Shore, contents: Contents) -> None:
     except protocol_errors.TooLarge as error:
         words = f"{error.message}; raise it with --payload-limit if your broker carries more"
         raise errors.Problem(413, "deployment_too_large", words) from None
-
-
-def _as_row(instance: dict[str, Any]) -> deployments.Instance:
-    names = ("id", "config_type", "slot", "path", "digest", "size")
-    return deployments.Instance(*(instance[name] for name in names))

@@ -2,39 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-from collections.abc import Callable, Generator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 import sqlalchemy as sa
-from shallop_protocol import cloud, ids
+from shallop_protocol import cloud
 
 from shallop_cloud import errors
-from shallop_cloud.services import contents, lookup
+from shallop_cloud.services import contents, lookup, making
+from shallop_cloud.services.making import Expected, Intent
 from shallop_cloud.services.shore import Shore
 from shallop_cloud.store import deployments, devices, history
 
 BATCH = 500
-"""Devices to a transaction when deployments are made for many: the first are on their way while others are written."""
+"""Devices or deployments to a transaction when there are many: the first are on their way while others are written."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Request:
-    """A deployment to be made, for one device or for many.
-
-    Attributes:
-        staged: only prepare it; otherwise it is ordered in the same act.
-        expected_current: what the operator believes to be desired now: an id, None for nothing, ``cloud.ANY`` for no
-            matter what.
-    """
+    """Deployments of some files, for one device or for many."""
 
     release: str
     configs: Sequence[contents.Config]
-    description: str = ""
-    staged: bool = False
-    expected_current: str | cloud.AnyCurrent | None = cloud.ANY
-    patched_from: str | None = None
+    intent: Intent = dataclasses.field(default_factory=Intent)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -51,23 +41,44 @@ class Made:
     problem: errors.Problem | None = None
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Acted:
+    """What became of one of many deployments that an act was asked for: its id, or why nothing was done.
+
+    Attributes:
+        asked: the deployment, as it was asked for.
+    """
+
+    asked: str
+    deployment: str | None
+    problem: errors.Problem | None = None
+
+
 def create(shore: Shore, device: str, request: Request, actor: str) -> str:
     """Makes a deployment, and orders it unless it is only to be staged. Gives its id.
 
     Raises:
         errors.NotFound: no such device, release or predecessor.
-        errors.Invalid: a config of unknown type, twice, missing, or not valid.
+        errors.Invalid: a config of unknown type or slot, twice, missing, or not valid.
         errors.Problem: 413, a config or the whole is too large.
-        errors.Conflict: ``current_changed``.
+        errors.Conflict: ``current_changed``, ``device_archived``.
     """
+    intent = request.intent
     with shore.database.read() as connection:
         device = lookup.device(connection, device)["id"]
-        patched_from = lookup.deployment(connection, request.patched_from)["id"] if request.patched_from else None
+        if intent.patched_from:
+            patched_from = lookup.deployment(connection, intent.patched_from)["id"]
+            intent = dataclasses.replace(intent, patched_from=patched_from)
     prepared = contents.prepare(shore, request.release, request.configs)
-    made = _make(shore, [device], prepared, dataclasses.replace(request, patched_from=patched_from), actor)[device]
-    if isinstance(made, errors.Problem):
-        raise made
-    return made
+    return only(making.make(shore, [device], prepared, intent, actor))
+
+
+def only(made: Mapping[str, str | errors.Problem]) -> str:
+    """The id of the one deployment that was made; raises the problem if there is none."""
+    (result,) = made.values()
+    if isinstance(result, errors.Problem):
+        raise result
+    return result
 
 
 def create_many(shore: Shore, chosen: Sequence[str] | Mapping[str, str], request: Request, actor: str) -> list[Made]:
@@ -88,10 +99,10 @@ def create_many(shore: Shore, chosen: Sequence[str] | Mapping[str, str], request
             targets: dict[str, str | errors.Problem] = dict(devices.labelled(connection, chosen))
         else:
             targets = lookup.devices_by_key(connection, chosen)
-    found = {target: key for key, target in targets.items() if isinstance(target, str)}
+    found = [target for target in targets.values() if isinstance(target, str)]
     made: dict[str, str | errors.Problem] = {}
     for start in range(0, len(found), BATCH):
-        made |= _make(shore, list(found)[start : start + BATCH], prepared, request, actor)
+        made |= making.make(shore, found[start : start + BATCH], prepared, request.intent, actor)
     return [_made(key, target, made) for key, target in targets.items()]
 
 
@@ -104,120 +115,113 @@ def _made(key: str, target: str | errors.Problem, made: Mapping[str, str | error
     return Made(key, target, result)
 
 
-def _make(
-    shore: Shore, targets: Sequence[str], prepared: contents.Contents, request: Request, actor: str
-) -> dict[str, str | errors.Problem]:
-    """Records a new deployment for each of some devices, by id, in one transaction."""
-    at = shore.now()
-    cause = devices.Cause(actor, at)
-    made: dict[str, str | errors.Problem] = {}
-    changes: list[devices.Change] = []
-    rows: list[dict[str, Any]] = []
-    entries: list[dict[str, Any]] = []
-    with shore.database.write() as connection:
-        recorded = devices.load_many(connection, targets)
-        for target, key in zip(targets, shore.new_ids(ids.Prefix.DEPLOYMENT, len(targets)), strict=True):
-            before = recorded[target]
-            new = cloud.Deployment(key, prepared.release, prepared.digest)
-            try:
-                cloud.check_current(before, _expected(connection, request.expected_current))
-                after = cloud.stage(before, new) if request.staged else cloud.order(before, new)
-            except cloud.Conflict as error:
-                made[target] = errors.Conflict(error.code, str(error))
-                continue
-            changes.append(devices.Change(before, after, cause))
-            rows.append(_row(after.deployments[new.id], target, request, cause))
-            entries += _entries(new, after.deployments[new.id], target, prepared.version, cause)
-            made[target] = new.id
-        devices.save_many(connection, changes)
-        if rows:
-            deployments.insert_contents(connection, prepared.instances, prepared.data)
-            deployments.insert_many(connection, rows, [instance["id"] for instance in prepared.instances])
-            history.append(connection, entries)
-    if changes and not request.staged:
-        shore.ordered()
-    return made
-
-
-def _row(made: cloud.Deployment, device: str, request: Request, cause: devices.Cause) -> dict[str, Any]:
-    return {
-        "id": made.id,
-        "device_id": device,
-        "release_id": made.release,
-        "description": request.description,
-        "digest": made.digest,
-        "patched_from": request.patched_from,
-        "created_at": cause.at,
-        "created_by": cause.actor,
-        "queued_at": None if request.staged else cause.at,
-        **devices.deployment_columns(made),
-    }
-
-
-def _entries(
-    new: cloud.Deployment, made: cloud.Deployment, device: str, version: str, cause: devices.Cause
-) -> list[dict[str, Any]]:
-    """History: it was staged, and if it was ordered in the same act, that too."""
-    shown = {"release": version, "digest": new.digest, **devices.shown_statuses(new)}
-    staged = history.row(
-        at=cause.at, actor=cause.actor, action="staged", device_id=device, deployment_id=new.id, after=shown
-    )
-    return [staged] if made.statuses == new.statuses else [staged, devices.status_change(device, new, made, cause)]
-
-
-def deploy(shore: Shore, key: str, actor: str, expected_current: str | cloud.AnyCurrent | None = cloud.ANY) -> str:
+def deploy(shore: Shore, key: str, actor: str, expected_current: Expected = cloud.ANY) -> str:
     """Orders a staged deployment.
 
     Raises:
         errors.Conflict: ``deployment_drifted``, ``deployment_archived``, ``deployment_already_deployed``,
-            ``current_changed``.
+            ``device_archived``, ``current_changed``.
     """
-    return _act(shore, key, actor, lambda device, deployment, current: cloud.deploy(device, deployment, current),
-                expected_current)  # fmt: skip
+    return _one(shore, key, actor, cloud.deploy, expected_current)
 
 
 def archive(shore: Shore, key: str, actor: str) -> str:
     """Withdraws a deployment for ever; raises ``errors.Conflict`` ``deployment_archived``."""
-    return _act(shore, key, actor, lambda device, deployment, _: cloud.archive(device, deployment))
+    return _one(shore, key, actor, _archive)
 
 
-def restage(shore: Shore, key: str, actor: str, expected_current: str | cloud.AnyCurrent | None = cloud.ANY) -> str:
-    """Declares a drifted deployment reviewed; raises ``errors.Conflict`` ``deployment_not_drifted`` or
-    ``current_changed``.
+def restage(shore: Shore, key: str, actor: str, reviewed: str | None) -> str:
+    """Declares a drifted deployment reviewed, and what is desired now its base.
+
+    Raises:
+        errors.Conflict: ``deployment_not_drifted``, ``current_changed``.
     """
-    return _act(shore, key, actor, lambda device, deployment, current: cloud.restage(device, deployment, current),
-                expected_current)  # fmt: skip
+    return _one(shore, key, actor, cloud.restage, reviewed)
 
 
-Act = Callable[[cloud.Device, str, "str | cloud.AnyCurrent | None"], cloud.Device]
+def deploy_many(shore: Shore, keys: Sequence[str], actor: str) -> list[Acted]:
+    """Orders staged deployments, each by itself, in this order; what is wrong with one is said of that one."""
+    return _many(shore, keys, actor, cloud.deploy)
 
 
-def _act(
-    shore: Shore, key: str, actor: str, act: Act, expected_current: str | cloud.AnyCurrent | None = cloud.ANY
-) -> str:
+def archive_many(shore: Shore, keys: Sequence[str], actor: str) -> list[Acted]:
+    """Withdraws deployments, each by itself, in this order; what is wrong with one is said of that one."""
+    return _many(shore, keys, actor, _archive)
+
+
+Act = Callable[[cloud.Device, str, Expected], cloud.Device]
+
+
+def _archive(device: cloud.Device, deployment: str, _: Expected) -> cloud.Device:
+    return cloud.archive(device, deployment)
+
+
+def _one(shore: Shore, key: str, actor: str, act: Act, expected_current: Expected = cloud.ANY) -> str:
     with shore.database.write() as connection:
         row = lookup.deployment(connection, key)
-        before = devices.load(connection, row["device_id"])
-        if row["id"] not in before.deployments:
-            before = dataclasses.replace(
-                before, deployments={**before.deployments, row["id"]: devices.deployment_value(row)}
-            )
-        with _conflicts():
-            after = act(before, row["id"], _expected(connection, expected_current))
-        devices.save_many(connection, [devices.Change(before, after, devices.Cause(actor, shore.now()))])
-    if after.generation != before.generation:
+        expected = making.known(connection, expected_current)
+        ((result, is_ordered),) = _decide(shore, connection, [row], actor, act, expected)
+    if isinstance(result, errors.Problem):
+        raise result
+    if is_ordered:
         shore.ordered()
-    return row["id"]
+    return result
 
 
-def _expected(connection: sa.Connection, expected: str | cloud.AnyCurrent | None) -> str | cloud.AnyCurrent | None:
-    return lookup.deployment(connection, expected)["id"] if isinstance(expected, str) else expected
+def _many(shore: Shore, keys: Sequence[str], actor: str, act: Act) -> list[Acted]:
+    acted: list[Acted] = []
+    taken: set[str] = set()
+    for start in range(0, len(keys), BATCH):
+        some = keys[start : start + BATCH]
+        with shore.database.write() as connection:
+            found = lookup.deployments_by_key(connection, some, taken)
+            rows = [each for each in found if not isinstance(each, errors.Problem)]
+            decided = iter(_decide(shore, connection, rows, actor, act, cloud.ANY))
+        is_ordered = False
+        for asked, each in zip(some, found, strict=True):
+            result, orders = (each, False) if isinstance(each, errors.Problem) else next(decided)
+            is_ordered = is_ordered or orders
+            acted.append(Acted(asked, None, result) if isinstance(result, errors.Problem) else Acted(asked, result))
+        if is_ordered:
+            shore.ordered()
+    return acted
 
 
-@contextlib.contextmanager
-def _conflicts() -> Generator[None]:
-    """The protocol's refusals as answers."""
-    try:
-        yield
-    except cloud.Conflict as error:
-        raise errors.Conflict(error.code, str(error)) from None
+def _decide(
+    shore: Shore, connection: sa.Connection, rows: Sequence[sa.RowMapping], actor: str, act: Act, expected: Expected
+) -> list[tuple[str | errors.Problem, bool]]:
+    """Lets the protocol decide about each deployment, and records what changes.
+
+    Returns:
+        For each, its id or why nothing changed; and whether something else is desired now.
+    """
+    cause = devices.Cause(actor, shore.now())
+    owners = list(dict.fromkeys(row["device_id"] for row in rows))
+    devices.hold(connection, owners)
+    recorded = devices.load_many(connection, owners)
+    changes: list[devices.Change] = []
+    results: list[tuple[str | errors.Problem, bool]] = []
+    for row in rows:
+        key: str = row["id"]
+        before = _with_finished(connection, recorded[row["device_id"]], key)
+        try:
+            after = act(before, key, expected)
+        except cloud.Conflict as error:
+            results.append((errors.Conflict(error.code, str(error)), False))
+            continue
+        if act is cloud.restage:
+            deployments.set_base(connection, key, after.desired, after.generation)
+        changes.append(devices.Change(before, after, cause))
+        recorded[after.id] = after
+        results.append((key, after.generation != before.generation))
+    history.append(connection, devices.save_many(connection, changes))
+    return results
+
+
+def _with_finished(connection: sa.Connection, device: cloud.Device, deployment: str) -> cloud.Device:
+    """The device with one more of its deployments, which may be finished, so that it can be said what it is."""
+    if deployment in device.deployments:
+        return device
+    row = deployments.find(connection, deployment)
+    assert row is not None
+    return dataclasses.replace(device, deployments={**device.deployments, deployment: devices.deployment_value(row)})

@@ -8,17 +8,18 @@ import datetime
 import hashlib
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 import sqlalchemy.exc
-from shallop_protocol import dsse, ids
+from shallop_protocol import cloud, dsse, ids
 
 from shallop_cloud import errors, passwords
 from shallop_cloud.configs.findings import Finding
+from shallop_cloud.services import lookup
 from shallop_cloud.services.shore import Shore
-from shallop_cloud.store import devices, history, pages, tables
+from shallop_cloud.store import devices, history
 
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9])?\Z")
 _LABEL_KEY = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?\Z")
@@ -83,9 +84,7 @@ def create_many(shore: Shore, wanted: Sequence[tuple[str, Mapping[str, str]]], a
             taken = devices.ids_of(connection, [name for name, _ in wanted])
             for name, _ in wanted:
                 if name in taken:
-                    raise errors.Conflict(
-                        "device_exists", f"there is a device named {name!r} already; names are unique"
-                    )
+                    raise _taken(name)
             devices.insert(connection, rows)
             history.append(connection, [_created(row, at, actor) for row in rows])
             made = devices.find_many(connection, [row["id"] for row in rows])
@@ -109,17 +108,136 @@ def _new_token() -> str:
     return TOKEN_PREFIX + secrets.token_urlsafe(24)
 
 
-def renew_token(shore: Shore, device: str, actor: str) -> Created:
-    """Gives a device a new enrolment token; the earlier one is void. For a robot that was lost or set up anew."""
+def renew_token(shore: Shore, key: str, actor: str) -> Created:
+    """Gives a device a new enrolment token; the earlier one is void. For a robot that was lost or set up anew.
+
+    Raises:
+        errors.NotFound: no such device.
+        errors.Conflict: ``device_archived``.
+    """
     token = _new_token()
     at = shore.now()
     with shore.database.write() as connection:
+        row = _held(connection, key)
+        if row["archived_at"] is not None:
+            raise errors.Conflict("device_archived", f"{row['name']} is archived; restore it first")
         expires = at + shore.limits.token_lifetime
-        devices.update(connection, device, token_hash=_hash(token), token_expires_at=expires)
-        history.append(connection, [history.row(at=at, actor=actor, action="token_renewed", device_id=device)])
-        row = devices.find(connection, key=device)
-    assert row is not None
-    return Created(row, token)
+        devices.update(connection, row["id"], token_hash=_hash(token), token_expires_at=expires)
+        history.append(connection, [history.row(at=at, actor=actor, action="token_renewed", device_id=row["id"])])
+        return Created(lookup.device(connection, row["id"]), token)
+
+
+def change(
+    shore: Shore,
+    key: str,
+    name: str | None,
+    labels: Mapping[str, str] | None,
+    actor: str,
+    precondition: Callable[[sa.RowMapping], None] = lambda _: None,
+) -> str:
+    """Gives a device another name, or other labels than it had; None leaves them. Gives its id.
+
+    Args:
+        labels: all that it shall have.
+        precondition: is asked about the device's row before anything changes, and raises if it is not what it was
+            taken for.
+
+    Raises:
+        errors.NotFound: no such device.
+        errors.Invalid: ``name_invalid`` or ``label_invalid``.
+        errors.Conflict: ``device_exists``.
+    """
+    if name is not None:
+        _check_name(name)
+    if labels is not None:
+        _check_labels(labels)
+    try:
+        with shore.database.write() as connection:
+            row = _held(connection, key)
+            precondition(row)
+            before = {"name": row["name"], "labels": row["labels"]}
+            after = {"name": name or row["name"], "labels": row["labels"] if labels is None else dict(labels)}
+            if after != before:
+                _rewrite(connection, row["id"], before, after)
+                entry = history.row(
+                    at=shore.now(),
+                    actor=actor,
+                    action="device_changed",
+                    device_id=row["id"],
+                    before=before,
+                    after=after,
+                )
+                history.append(connection, [entry])
+    except sqlalchemy.exc.IntegrityError:
+        raise _taken(name) from None
+    return row["id"]
+
+
+def _held(connection: sa.Connection, key: str) -> sa.RowMapping:
+    """The row of a device that nobody else changes until the transaction ends."""
+    device: str = lookup.device(connection, key)["id"]
+    devices.hold(connection, [device])
+    return lookup.device(connection, device)
+
+
+def _rewrite(connection: sa.Connection, device: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+    if after["name"] != before["name"]:
+        taken = devices.find(connection, key=after["name"])
+        if taken is not None:
+            raise _taken(after["name"])
+        devices.update(connection, device, name=after["name"])
+    if after["labels"] != before["labels"]:
+        devices.set_labels(connection, device, after["name"], after["labels"])
+
+
+def _taken(name: str | None) -> errors.Conflict:
+    return errors.Conflict("device_exists", f"there is a device named {name!r} already; names are unique")
+
+
+def archive(shore: Shore, key: str, actor: str) -> str:
+    """Takes a device out of service: what waits for it is archived, its enrolment token is void, what it runs stays.
+
+    Gives its id.
+
+    Raises:
+        errors.NotFound: no such device.
+        errors.Conflict: ``device_archived``.
+    """
+    void = {"token_hash": None, "token_expires_at": None}
+    return _serve(shore, key, actor, cloud.archive_device, "device_archived", lambda at: {"archived_at": at, **void})
+
+
+def restore(shore: Shore, key: str, actor: str) -> str:
+    """Takes an archived device back into service. Gives its id.
+
+    Raises:
+        errors.NotFound: no such device.
+        errors.Conflict: ``device_not_archived``.
+    """
+    return _serve(shore, key, actor, cloud.restore_device, "device_restored", lambda _: {"archived_at": None})
+
+
+def _serve(
+    shore: Shore,
+    key: str,
+    actor: str,
+    act: Callable[[cloud.Device], cloud.Device],
+    action: str,
+    columns: Callable[[datetime.datetime], Mapping[str, Any]],
+) -> str:
+    at = shore.now()
+    with shore.database.write() as connection:
+        device: str = _held(connection, key)["id"]
+        before = devices.load(connection, device)
+        try:
+            after = act(before)
+        except cloud.Conflict as error:
+            raise errors.Conflict(error.code, str(error)) from None
+        moved = devices.save_many(connection, [devices.Change(before, after, devices.Cause(actor, at))])
+        devices.update(connection, device, **columns(at))
+        entry = history.row(at=at, actor=actor, action=action, device_id=device)
+        history.append(connection, [*moved, entry])
+    return device
 
 
 def enrol(shore: Shore, token: str, secret: str) -> Enrolled:
@@ -146,6 +264,7 @@ def enrol_many(shore: Shore, wanted: Sequence[tuple[str, str]]) -> list[Enrolled
     enrolled: list[Enrolled] = []
     entries: list[dict[str, Any]] = []
     with shore.database.write() as connection:
+        devices.hold_by_tokens(connection, [_hash(token) for token, _ in wanted])
         for token, secret in wanted:
             row = devices.by_token(connection, _hash(token))
             if row is None or not _usable(row, secret, at):
@@ -181,16 +300,6 @@ def _usable(row: sa.RowMapping, secret: str, at: datetime.datetime) -> bool:
     if _is_enrolled_by(row):
         return passwords.verify_password(secret, row["mqtt_password"])
     return at < row["token_expires_at"]
-
-
-def page(shore: Shore, label: tuple[str, str] | None, limit: int, cursor: str | None) -> pages.Page:
-    """Devices by name, all or those with one label."""
-    query = sa.select(tables.devices)
-    if label is not None:
-        key, value = label
-        query = query.where(devices.has_label(key, value))
-    with shore.database.read() as connection:
-        return pages.read(connection, query, [tables.devices.c.name], newest_first=False, limit=limit, cursor=cursor)
 
 
 def _check_name(name: str) -> None:

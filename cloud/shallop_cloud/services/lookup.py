@@ -9,7 +9,7 @@ from shallop_protocol import ids
 
 from shallop_cloud import errors
 from shallop_cloud.configs.findings import meant
-from shallop_cloud.store import deployments, devices, releases, tables
+from shallop_cloud.store import deployments, devices, releases, tables, tokens
 
 
 def device(connection: sa.Connection, key: str) -> sa.RowMapping:
@@ -22,7 +22,7 @@ def device(connection: sa.Connection, key: str) -> sa.RowMapping:
     whole = _whole(connection, tables.devices, ids.Prefix.DEVICE, key) or key
     row = devices.find(connection, key=whole)
     if row is None:
-        hint = meant(key, devices.names(connection)).strip(" ()")
+        hint = meant(key, devices.names_near(connection, key)).strip(" ()")
         raise errors.NotFound("device", key, hint or "list them with: shallop device list")
     return row
 
@@ -66,8 +66,40 @@ def deployment(connection: sa.Connection, key: str) -> sa.RowMapping:
     whole = _whole(connection, tables.deployments, ids.Prefix.DEPLOYMENT, key)
     row = deployments.find(connection, whole) if whole else None
     if row is None:
-        raise errors.NotFound("deployment", key, "list them with: shallop deployment list")
+        hint = _too_short(key, ids.Prefix.DEPLOYMENT) or "list them with: shallop deployment list"
+        raise errors.NotFound("deployment", key, hint)
     return row
+
+
+def _too_short(key: str, prefix: ids.Prefix) -> str:
+    """What to say of the beginning of an id that leaves too much open; nothing of anything else."""
+    start = f"{prefix.value}-"
+    short = key.upper().startswith(start) and len(key) < len(start) + ids.MIN_PREFIX
+    return f"type at least {ids.MIN_PREFIX} characters of an id after {start}" if short else ""
+
+
+def deployments_by_key(
+    connection: sa.Connection, keys: Sequence[str], taken: set[str]
+) -> list[sa.RowMapping | errors.Problem]:
+    """The deployment that each key means, as ``deployment`` reads it, or what is wrong with the key.
+
+    Args:
+        taken: ids that cannot be meant again; those that are found are added.
+    """
+    known = deployments.find_many(connection, [key for key in keys if ids.is_id(key)])
+    found: list[sa.RowMapping | errors.Problem] = []
+    for key in keys:
+        try:
+            row = known.get(key) or deployment(connection, key)
+        except errors.Problem as problem:
+            found.append(problem)
+            continue
+        if row["id"] in taken:
+            found.append(errors.Conflict("deployment_repeated", f"{row['id']} is named more than once"))
+        else:
+            taken.add(row["id"])
+            found.append(row)
+    return found
 
 
 def config_schema(connection: sa.Connection, key: str) -> sa.RowMapping:
@@ -85,6 +117,14 @@ def config_instance(connection: sa.Connection, key: str) -> sa.RowMapping:
     row = deployments.find_instance(connection, whole) if whole else None
     if row is None:
         raise errors.NotFound("config instance", key, "a deployment shows the ids of its config instances")
+    return row
+
+
+def token(connection: sa.Connection, key: str) -> sa.RowMapping:
+    """A token by id, prefix or name; raises as ``device`` does. Of those that had a name, the newest."""
+    row = tokens.find(connection, _whole(connection, tables.api_tokens, ids.Prefix.TOKEN, key) or key)
+    if row is None:
+        raise errors.NotFound("token", key, "list them with: shallop token list")
     return row
 
 

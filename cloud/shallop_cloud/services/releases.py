@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import sqlalchemy as sa
 import sqlalchemy.exc
 from shallop_protocol import ids
@@ -9,9 +12,6 @@ from shallop_protocol import ids
 from shallop_cloud import configs, errors
 from shallop_cloud.services.shore import Shore
 from shallop_cloud.store import history, releases
-
-SLOT = "default"
-"""The key of the one slot that a config type of a manifest has."""
 
 
 def create(shore: Shore, draft: configs.ReleaseDraft, actor: str) -> str:
@@ -31,17 +31,8 @@ def create(shore: Shore, draft: configs.ReleaseDraft, actor: str) -> str:
     }
     try:
         with shore.database.write() as connection:
-            slots = [
-                {
-                    "config_type": each.name,
-                    "key": SLOT,
-                    "schema_id": _schema(shore, connection, each.schema),
-                    "format": each.format.value,
-                    "path": each.path,
-                    "required": each.required,
-                }
-                for each in draft.config_types
-            ]
+            schemas = _record_schemas(shore, connection, draft)
+            slots = [row for each in draft.config_types for row in _slots(each, schemas)]
             releases.insert(connection, values, slots)
             shown = {"version": draft.version, "git_commit": draft.git_commit}
             entry = history.row(at=at, actor=actor, action="release_created", release_id=release, after=shown)
@@ -52,10 +43,28 @@ def create(shore: Shore, draft: configs.ReleaseDraft, actor: str) -> str:
     return release
 
 
-def _schema(shore: Shore, connection: sa.Connection, schema: configs.ConfigSchema) -> str:
-    """The id of a config schema, which is recorded if it is new."""
-    known = releases.schema_by_digest(connection, schema.digest)
-    if known is None:
-        known = shore.new_id(ids.Prefix.SCHEMA)
-        releases.insert_schema(connection, known, schema.digest, schema.to_json(), shore.now())
-    return known
+def _slots(config_type: configs.ConfigTypeDraft, schemas: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The rows of a config type's slots, which share its schema; ``schemas`` has ids by digest."""
+    return [
+        {
+            "config_type": config_type.name,
+            "key": slot.key,
+            "schema_id": schemas[config_type.schema.digest],
+            "format": config_type.format.value,
+            "path": slot.path,
+            "required": slot.required,
+        }
+        for slot in config_type.slots
+    ]
+
+
+def _record_schemas(shore: Shore, connection: sa.Connection, draft: configs.ReleaseDraft) -> dict[str, str]:
+    """The id of each config schema of a release, by digest. Those that are new are recorded, by whoever comes first."""
+    wanted = {each.schema.digest: each.schema for each in draft.config_types}
+    known = releases.schemas_by_digest(connection, wanted)
+    new = {digest: schema for digest, schema in wanted.items() if digest not in known}
+    if not new:
+        return known
+    made = {digest: (shore.new_id(ids.Prefix.SCHEMA), schema.to_json()) for digest, schema in new.items()}
+    releases.insert_schemas(connection, made, shore.now())
+    return releases.schemas_by_digest(connection, wanted)

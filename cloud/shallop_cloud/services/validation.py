@@ -14,8 +14,8 @@ from shallop_cloud.services.shore import Shore
 from shallop_cloud.store import releases
 from shallop_cloud.store.database import Database
 
-NewConfigType = tuple[str, object, configs.Format, str, bool]
-"""Name, schema in its wire form, format, path, required."""
+NewConfigType = tuple[str, object, configs.Format, tuple[configs.SlotDraft, ...]]
+"""Name, schema in its wire form, format, slots."""
 
 
 def release(version: str, git_commit: str | None, types: Sequence[NewConfigType]) -> configs.ReleaseDraft:
@@ -26,11 +26,9 @@ def release(version: str, git_commit: str | None, types: Sequence[NewConfigType]
     """
     found: list[Finding] = []
     drafts: list[configs.ConfigTypeDraft] = []
-    for index, (name, wire, format_, path, required) in enumerate(types):
+    for index, (name, wire, format_, slots) in enumerate(types):
         try:
-            drafts.append(
-                configs.ConfigTypeDraft(name, configs.ConfigSchema.from_json(wire), format_, path, required=required)
-            )
+            drafts.append(configs.ConfigTypeDraft(name, configs.ConfigSchema.from_json(wire), format_, slots))
         except Refused as refused:
             start = f"/config_types/{index}/schema"
             found += [
@@ -51,27 +49,36 @@ def check(shore: Shore, chosen: Sequence[tuple[releases.Slot, str]]) -> None:
 
     Raises:
         errors.Problem: 413 ``config_too_large``.
-        errors.Invalid: ``config_invalid``; each finding's ``file`` is the config type.
+        errors.Invalid: ``config_invalid``; each finding's ``file`` is the config type, with the slot if it has several.
+    """
+    found = findings(shore, chosen)
+    if found:
+        words = f"refused, nothing was made: {_count(found)} in the configs"
+        raise errors.Invalid("config_invalid", words, tuple(found))
+
+
+def findings(shore: Shore, chosen: Sequence[tuple[releases.Slot, str]]) -> list[Finding]:
+    """What is wrong with config files, held against the schemas of their slots; as ``check`` would say it.
+
+    Raises:
+        errors.Problem: 413 ``config_too_large``.
     """
     limit = shore.limits.config
     found: list[Finding] = []
     for slot, content in chosen:
         data = content.encode()
         if len(data) > limit:
-            words = f"the config of type {slot.config_type!r} has {len(data)} bytes; the limit is {limit}"
+            words = f"the config of type {releases.shown(slot.place)!r} has {len(data)} bytes; the limit is {limit}"
             raise errors.Problem(413, "config_too_large", words)
         known = (slot.schema_id, slot.format, digests.of_bytes(data))
         if known in _valid:
             continue
         schema = _compiled(shore.database, slot.schema_id)
-        findings = schema.check(data, configs.Format(slot.format), max_bytes=limit)
-        found += [each.in_file(slot.config_type) for each in findings]
-        if not findings:
+        own = schema.check(data, configs.Format(slot.format), max_bytes=limit)
+        found += [each.in_file(releases.shown(slot.place)) for each in own]
+        if not own:
             _remember(known)
-    if found:
-        raise errors.Invalid(
-            "config_invalid", f"refused, nothing was made: {_count(found)} in the configs", tuple(found)
-        )
+    return found
 
 
 MAX_KNOWN = 10_000

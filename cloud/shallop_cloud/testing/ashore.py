@@ -14,6 +14,7 @@ from shallop_protocol.topics import Topics
 
 from shallop_cloud.api.app import create_app
 from shallop_cloud.credentials import Credentials
+from shallop_cloud.link.link import Standing
 from shallop_cloud.services.shore import BrokerAddress, Limits, Shore
 from shallop_cloud.store import tokens
 from shallop_cloud.store.database import Database
@@ -32,13 +33,13 @@ class Ashore:
 
 
 @contextlib.contextmanager
-def shore(directory: Path, limits: Limits | None = None) -> Generator[Ashore]:
-    """A shore with an empty store in ``directory``."""
-    database = Database.in_directory(directory)
+def shore(directory: Path, limits: Limits | None = None, url: str | None = None) -> Generator[Ashore]:
+    """A shore with an empty store in ``directory``, or with the PostgreSQL database at ``url``."""
+    database = Database.at(url) if url else Database.in_directory(directory)
     ordered: list[None] = []
     try:
         with database.write() as connection:
-            tokens.ensure(connection, "admin", TOKEN, datetime.datetime.now(datetime.UTC))
+            tokens.ensure(connection, "TOK-0000000000000000", "admin", TOKEN, datetime.datetime.now(datetime.UTC))
         made = Shore(
             database=database,
             signer=SIGNER,
@@ -48,6 +49,6 @@ def shore(directory: Path, limits: Limits | None = None) -> Generator[Ashore]:
             ordered=lambda: ordered.append(None),
             limits=limits or Limits(),
         )
-        yield Ashore(made, create_app(made, lambda: True), ordered)
+        yield Ashore(made, create_app(made, lambda: Standing(holds=True, connected=True)), ordered)
     finally:
         database.close()

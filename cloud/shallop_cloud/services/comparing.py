@@ -1,0 +1,100 @@
+"""Deployments side by side: the files of each, and what differs between two of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import sqlalchemy as sa
+
+from shallop_cloud.configs import Format, diff, lines
+from shallop_cloud.store import deployments, releases
+from shallop_cloud.store.deployments import Instance
+from shallop_cloud.store.releases import Place
+
+Kind = Literal["added", "removed", "changed", "same"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class File:
+    """One config file of a deployment."""
+
+    instance: Instance
+    format: Format
+    data: bytes
+
+    @property
+    def place(self) -> Place:
+        """Where it goes."""
+        return self.instance.config_type, self.instance.slot
+
+
+Files = Mapping[Place, File]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FileDiff:
+    """One place of two deployments, and what differs there.
+
+    Attributes:
+        path: on the robot, of the newer one if both have it; ``format`` likewise.
+        text: the difference in lines, as ``diff -u`` tells it without the names of files; empty if there is none.
+    """
+
+    place: Place
+    path: str
+    format: Format
+    kind: Kind
+    before: Instance | None
+    after: Instance | None
+    found: diff.FileDiff
+    text: str
+
+
+def files(connection: sa.Connection, deployment: sa.RowMapping | None) -> Files:
+    """The files of a deployment's row by place; none if there is no deployment."""
+    if deployment is None:
+        return {}
+    instances = deployments.instances(connection, [deployment["id"]])[deployment["id"]]
+    data = deployments.contents(connection, [each.digest for each in instances])
+    slots = releases.slots(connection, [deployment["release_id"]])[deployment["release_id"]]
+    formats = {slot.place: Format(slot.format) for slot in slots}
+    made = (File(each, formats[each.config_type, each.slot], data[each.digest]) for each in instances)
+    return {file.place: file for file in made}
+
+
+def compare(before: Files, after: Files) -> list[FileDiff]:
+    """What became of each file, by config type and slot; what did not change is among them."""
+    return [_compared(place, before.get(place), after.get(place)) for place in sorted({*before, *after})]
+
+
+def _compared(place: Place, before: File | None, after: File | None) -> FileDiff:
+    shown = after or before
+    assert shown is not None
+    old, new = before and before.data, after and after.data
+    # Two releases may want another format in one place; then what both are is text.
+    alike = before is None or after is None or before.format is after.format
+    return FileDiff(
+        place=place,
+        path=shown.instance.path,
+        format=shown.format,
+        kind=_kind(old, new),
+        before=before and before.instance,
+        after=after and after.instance,
+        found=diff.compare(old, new, shown.format if alike else Format.TEXT),
+        text="".join(f"{line}\n" for line in lines.unified(old, new)),
+    )
+
+
+def _kind(before: bytes | None, after: bytes | None) -> Kind:
+    if before is None:
+        return "added"
+    if after is None:
+        return "removed"
+    return "same" if before == after else "changed"
+
+
+def is_same(compared: Sequence[FileDiff]) -> bool:
+    """Whether no file differs."""
+    return all(each.kind == "same" for each in compared)
