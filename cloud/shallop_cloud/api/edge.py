@@ -1,7 +1,8 @@
-"""What every request passes first: it gets an id, and its body a limit."""
+"""What every request passes first: it gets an id and a size, and its answer the headers that all answers have."""
 
 from __future__ import annotations
 
+import re
 import secrets
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -12,6 +13,15 @@ from shallop_cloud.api import problems
 MAX_BODY = 4_194_304
 DRAINED = 67_108_864
 """Of a body that is too large, so much is read and thrown away: a client that is still sending reads no answer."""
+MAX_TARGET = 8_192
+MAX_HEADERS = 32_768
+_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}\Z")
+_HEADERS = {
+    b"x-content-type-options": b"nosniff",
+    b"cache-control": b"no-store",
+    b"referrer-policy": b"no-referrer",
+    b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
+}
 
 
 class Edge:
@@ -25,24 +35,62 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = f"req-{secrets.token_hex(8)}"
+        headers = dict(scope["headers"])
+        given = headers.get(b"x-request-id", b"")
+        request_id = given.decode() if _ID.match(given) else f"req-{secrets.token_hex(8)}"
         scope["shallop_request_id"] = request_id
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = message.setdefault("headers", [])
-                headers.append((b"x-request-id", request_id.encode()))
-                headers.append((b"x-content-type-options", b"nosniff"))
-                headers.append((b"cache-control", b"no-store"))
-            await send(message)
-
+        answer = _Answer(send, request_id, bodiless=scope["method"] == "HEAD")
+        if scope["method"] == "HEAD":
+            scope = {**scope, "method": "GET"}
         body = await _read(receive)
-        if body is None:
-            words = f"the request is larger than {MAX_BODY} bytes"
-            refusal = problems.answer(request_id, errors.Problem(413, "body_too_large", words))
-            await refusal(scope, receive, send_with_headers)
-            return
-        await self._app(scope, _replay(body, receive), send_with_headers)
+        refusal = _refused(scope, headers, body)
+        if refusal is not None or body is None:
+            assert refusal is not None
+            await problems.answer(request_id, refusal)(scope, receive, answer.send)
+        else:
+            await self._app(scope, _replay(body, receive), answer.send)
+
+
+class _Answer:
+    """The way back: headers on, and for HEAD the body off."""
+
+    def __init__(self, send: Send, request_id: str, *, bodiless: bool) -> None:
+        self._send = send
+        self._request_id = request_id
+        self._bodiless = bodiless
+        self._ended = False
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            given = {name.lower() for name, _ in message["headers"]}
+            own = [each for each in _HEADERS.items() if each[0] not in given]
+            headers = [*message["headers"], (b"x-request-id", self._request_id.encode()), *own]
+            await self._send({**message, "headers": headers})
+        elif not self._bodiless:
+            await self._send(message)
+        elif not self._ended:
+            self._ended = True
+            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _refused(scope: Scope, headers: dict[bytes, bytes], body: bytes | None) -> errors.Problem | None:
+    """Why a request goes no further."""
+    raw: bytes = scope.get("raw_path") or scope["path"].encode()
+    query: bytes = scope["query_string"]
+    if len(raw) + len(query) > MAX_TARGET:
+        return errors.Problem(414, "url_too_long", f"the URL is longer than {MAX_TARGET} bytes")
+    if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADERS:
+        return errors.Problem(431, "headers_too_large", f"the headers are larger than {MAX_HEADERS} bytes")
+    if "\0" in scope["path"] or b"%00" in query:
+        return errors.Problem(400, "url_invalid", "the URL has a NUL character, which nothing here is named by")
+    if body is None:
+        return errors.Problem(413, "body_too_large", f"the request is larger than {MAX_BODY} bytes")
+    kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+    if body and kind != b"application/json":
+        said = kind.decode("latin-1")[:80] or "nothing"
+        words = f"the body is said to be {said!r}; send JSON, and say so: Content-Type: application/json"
+        return errors.Problem(415, "content_type_unsupported", words)
+    return None
 
 
 async def _read(receive: Receive) -> bytes | None:
