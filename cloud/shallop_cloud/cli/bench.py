@@ -6,13 +6,23 @@ from pathlib import Path
 
 import click
 
-from shallop_cloud.cli import bench_door, bench_parts, bench_traffic, bench_up, output, parameters, tables, words
+from shallop_cloud.cli import (
+    bench_door,
+    bench_parts,
+    bench_traffic,
+    bench_up,
+    groups,
+    output,
+    parameters,
+    tables,
+    words,
+)
 from shallop_cloud.cli.bench_door import Json
 
 DOWN_WITHIN_S = 90.0
 
 
-@click.group()
+@click.group(cls=groups.Group)
 def bench() -> None:
     """A fleet on this machine: broker, cloud and robots, and trouble for them.
 

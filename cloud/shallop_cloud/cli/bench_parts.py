@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from shallop_cloud.cli import bench_door, parameters
+from shallop_cloud.cli import bench_door, groups, parameters
 
 
-@click.group(epilog=parameters.example("shallop bench broker wipe"))
+@click.group(cls=groups.Group, epilog=parameters.example("shallop bench broker wipe"))
 def broker() -> None:
     """Kill the broker of a running bench, let it forget, or bring it back."""
 
@@ -38,7 +38,7 @@ def restart_broker(directory: Path | None) -> None:
     click.echo("the broker runs again")
 
 
-@click.group(epilog=parameters.example("shallop bench cloud restore-backup"))
+@click.group(cls=groups.Group, epilog=parameters.example("shallop bench cloud restore-backup"))
 def cloud() -> None:
     """Kill the cloud of a running bench, bring it back, or put it back to an earlier day."""
 

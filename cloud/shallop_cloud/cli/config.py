@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from shallop_cloud.cli import parameters, settings
+from shallop_cloud.cli import groups, parameters, settings
 from shallop_cloud.cli.parameters import example
 from shallop_cloud.cli.settings import Settings
 
 
-@click.group()
+@click.group(cls=groups.Group)
 def config() -> None:
     """Config instances: the files of deployments, kept byte for byte."""
 

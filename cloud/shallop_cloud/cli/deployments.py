@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import click
 from shallop_protocol.statuses import Activity, Error
 
-from shallop_cloud.cli import output, parameters, settings, views, wait
-from shallop_cloud.cli.parameters import Expectation, Paging, example
+from shallop_cloud.cli import bulk, groups, offers, output, parameters, patch, review, settings, views, wait, words
+from shallop_cloud.cli.parameters import Paging, example
 from shallop_cloud.cli.settings import Settings
 
 STATUSES = [*(each.value for each in Activity), Error.RETRYING.value, Error.FAILED.value]
 
-_deployment = click.argument("key", type=parameters.key, metavar="DPL")
+_deployment = click.argument("key", type=parameters.key, metavar="DPL", shell_complete=offers.deployments())
 
 
-@click.group()
+@click.group(cls=groups.Group)
 def deployment() -> None:
     """Deployments: what was sent to a device, and what became of it.
 
@@ -22,16 +24,36 @@ def deployment() -> None:
     """
 
 
-@deployment.command("list", epilog=example("shallop deployment list --device amr-07 --status failed"))
-@click.option("--device", type=parameters.key, metavar="NAME", help="Only those of this device.")
-@click.option("--release", type=parameters.key, metavar="VERSION", help="Only those of this release.")
-@click.option("--status", type=click.Choice(STATUSES), help="Only those whose status is this now.")
+@deployment.command("list", epilog=example("shallop deployment list --device amr-07 --status failed --since 2h"))
+@click.option("--device", type=parameters.key, metavar="NAME", help="Only those of it.", shell_complete=offers.devices)
+@click.option(
+    "--release", type=parameters.key, metavar="VERSION", help="Only those of it.", shell_complete=offers.releases
+)
+@click.option("--status", type=click.Choice(STATUSES), multiple=True, help="Only these; may be repeated.")
+@click.option("--since", type=parameters.since, metavar="AGE|TIME", help="Only those made since, such as 2h or 7d.")
+@parameters.selecting
 @parameters.paged
 @settings.full
-def list_(settings: Settings, device: str | None, release: str | None, status: str | None, paging: Paging) -> None:
+def list_(
+    settings: Settings,
+    device: str | None,
+    release: str | None,
+    status: tuple[str, ...],
+    since: str | None,
+    labels: Mapping[str, str],
+    paging: Paging,
+) -> None:
     """List deployments, newest first."""
     with settings.api() as api:
-        page = api.page("deployments", paging=paging, device=device, release=release, status=status)
+        page = api.page(
+            "deployments",
+            paging=paging,
+            device=device,
+            release=release,
+            status=status,
+            since=since,
+            label=parameters.queried(labels),
+        )
     output.show(page, settings.output, views.deployments)
 
 
@@ -45,44 +67,55 @@ def show(settings: Settings, key: str) -> None:
     output.show(found, settings.output, views.deployment)
 
 
-@deployment.command(epilog=example("shallop deployment archive DPL-7K3QF"))
-@_deployment
-@settings.full
-def archive(settings: Settings, key: str) -> None:
-    """Withdraw a deployment for ever. If it is in force, the robot is ordered to take everything off."""
-    with settings.api() as api:
-        archived = api.post("deployments", key, act="archive", body={})
-    output.show(archived, settings.output, views.deployment)
+deployment.add_command(review.review)
 
 
 @deployment.command(epilog=example("shallop deployment deploy DPL-7K3QF --wait --timeout 60"))
-@_deployment
+@click.argument(
+    "keys", type=parameters.key, nargs=-1, required=True, metavar="DPL...", shell_complete=offers.deployments("staged")
+)
 @parameters.waiting
 @settings.full
-def deploy(settings: Settings, key: str, wait_for: float | None) -> None:
-    """Order a staged deployment."""
+def deploy(settings: Settings, keys: tuple[str, ...], wait_for: float | None) -> None:
+    """Order staged deployments. With several, each is by itself."""
     with settings.api() as api:
-        ordered = api.post("deployments", key, act="deploy", body={})
+        first, *others = keys
+        if others:
+            answer = api.post("deployments", act="deploy", body={"deployments": keys})
+            bulk.finish(api, answer, "ordered", settings.output, wait_for)
+            return
+        ordered = api.post("deployments", first, act="deploy", body={})
         if wait_for is None:
             output.show(ordered, settings.output, views.deployment)
         else:
             wait.finish(api, ordered, wait_for, settings.output)
 
 
-@deployment.command(epilog=example("shallop deployment restage DPL-7K3QF --reviewed DPL-M2W8R"))
-@_deployment
-@click.option(
-    "--reviewed",
-    type=parameters.expectation,
-    metavar="DPL|none",
-    help="What it was reviewed against; refuse (6) if the device is ordered to run something else by now.",
+@deployment.command(epilog=example("shallop deployment archive DPL-7K3QF"))
+@click.argument(
+    "keys", type=parameters.key, nargs=-1, required=True, metavar="DPL...", shell_complete=offers.deployments()
 )
 @settings.full
-def restage(settings: Settings, key: str, reviewed: Expectation | None) -> None:
-    """Declare a drifted deployment reviewed, so that it can be ordered again."""
+def archive(settings: Settings, keys: tuple[str, ...]) -> None:
+    """Withdraw deployments for ever. If one is in force, its robot is ordered to take everything off."""
     with settings.api() as api:
-        restaged = api.post("deployments", key, act="restage", body=parameters.expected(reviewed))
-    output.show(restaged, settings.output, views.deployment)
+        first, *others = keys
+        if others:
+            answer = api.post("deployments", act="archive", body={"deployments": keys})
+            bulk.finish(api, answer, "archived", settings.output)
+            return
+        archived = api.post("deployments", first, act="archive", body={})
+    output.show(archived, settings.output, views.deployment)
+    if archived["deployed_at"]:
+        back = f"shallop rollback {archived['device_name']} --to {words.short(archived['id'])}"
+        output.hint(f"withdrawn; to have its content again: {back}", settings.output)
+    else:
+        output.hint("withdrawn; its files stay, see shallop config cat --help", settings.output)
+
+
+deployment.add_command(review.restage)
+deployment.add_command(review.merge)
+deployment.add_command(patch.patch)
 
 
 @deployment.command(epilog=example("shallop deployment history DPL-7K3QF"))

@@ -1,17 +1,25 @@
-"""``shallop device``: make and look at devices."""
+"""``shallop device``: make, look at, rename, label and put away devices."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 import click
 
-from shallop_cloud.cli import output, parameters, settings, views
+from shallop_cloud.cli import groups, offers, output, parameters, settings, views
 from shallop_cloud.cli.parameters import Paging, example
 from shallop_cloud.cli.settings import Settings
 
-_name = click.argument("name", type=parameters.key)
+if TYPE_CHECKING:
+    from shallop_cloud.cli.client import Json
+
+CONNECTIVITY = ["online", "silent", "offline", "never"]
+
+_name = click.argument("name", type=parameters.key, shell_complete=offers.devices)
 
 
-@click.group()
+@click.group(cls=groups.Group)
 def device() -> None:
     """Devices: the robots, what they shall run, and what was last heard of them."""
 
@@ -28,14 +36,41 @@ def create(settings: Settings, name: str, pairs: tuple[tuple[str, str], ...]) ->
     output.show(made, settings.output, lambda device: views.created_device(device, settings.url))
 
 
-@device.command("list", epilog=example("shallop device list --label site=lyon"))
-@click.option("--label", type=parameters.label, metavar="K=V", help="Only devices with this label.")
+@device.command("list", epilog=example("shallop device list --label site=lyon --connectivity offline"))
+@parameters.selecting
+@click.option(
+    "--connectivity",
+    type=click.Choice(CONNECTIVITY),
+    help="Only those; silent: connected, but not heard for two heartbeats; never: not enrolled yet.",
+)
+@click.option("--in-sync/--not-in-sync", default=None, help="Only those that have (not) answered the newest order.")
+@click.option(
+    "--archived",
+    type=click.Choice(["false", "true", "any"]),
+    default="false",
+    show_default=True,
+    help="Whether archived devices are shown.",
+)
 @parameters.paged
 @settings.full
-def list_(settings: Settings, label: tuple[str, str] | None, paging: Paging) -> None:
+def list_(
+    settings: Settings,
+    labels: Mapping[str, str],
+    connectivity: str | None,
+    in_sync: bool | None,
+    archived: str,
+    paging: Paging,
+) -> None:
     """List devices by name."""
     with settings.api() as api:
-        page = api.page("devices", paging=paging, label="=".join(label) if label else None)
+        page = api.page(
+            "devices",
+            paging=paging,
+            label=parameters.queried(labels),
+            connectivity=connectivity,
+            in_sync=None if in_sync is None else str(in_sync).lower(),
+            archived=None if archived == "false" else archived,
+        )
     output.show(page, settings.output, views.devices)
 
 
@@ -49,12 +84,71 @@ def show(settings: Settings, name: str) -> None:
     output.show(found, settings.output, views.device)
 
 
+@device.command(epilog=example("shallop device label amr-07 site=lyon old-"))
+@_name
+@click.argument("changes", type=parameters.label_change, nargs=-1, required=True, metavar="KEY=VALUE|KEY-...")
+@settings.full
+def label(settings: Settings, name: str, changes: tuple[tuple[str, str | None], ...]) -> None:
+    """Give a device labels, and with KEY- take them from it. The others stay."""
+
+    def relabelled(device: Json) -> dict[str, dict[str, str]]:
+        labels = {**device["labels"], **dict(changes)}
+        return {"labels": {key: value for key, value in labels.items() if value is not None}}
+
+    with settings.api() as api:
+        changed = api.change("devices", name, by=relabelled)
+    output.show(changed, settings.output, views.device)
+
+
+@device.command(epilog=example("shallop device rename amr-07 amr-7b"))
+@_name
+@click.argument("new", metavar="NEW")
+@settings.full
+def rename(settings: Settings, name: str, new: str) -> None:
+    """Give a device another name. Its id and everything about it stay."""
+    former: list[str] = []
+
+    def renamed(device: Json) -> dict[str, str]:
+        former.append(device["name"])
+        return {"name": new}
+
+    with settings.api() as api:
+        device = api.change("devices", name, by=renamed)
+    output.show(device, settings.output, views.device)
+    output.hint(f"it was {former[0]}; to undo: shallop device rename {device['name']} {former[0]}", settings.output)
+
+
+@device.command(epilog=example("shallop device archive amr-07"))
+@_name
+@settings.full
+def archive(settings: Settings, name: str) -> None:
+    """Put a device away that is out of service.
+
+    No list shows it, and nothing can be deployed to it. What waits for it is archived, and its enrolment token is void.
+    What its robot runs, it goes on running.
+    """
+    with settings.api() as api:
+        archived = api.post("devices", name, act="archive", body={})
+    output.show(archived, settings.output, views.device)
+    output.hint(f"put away; to undo: shallop device restore {archived['name']}", settings.output)
+
+
+@device.command(epilog=example("shallop device restore amr-07"))
+@_name
+@settings.full
+def restore(settings: Settings, name: str) -> None:
+    """Bring an archived device back."""
+    with settings.api() as api:
+        restored = api.post("devices", name, act="restore", body={})
+    output.show(restored, settings.output, views.device)
+
+
 @device.command(epilog=example("shallop device history amr-07 --all"))
 @_name
 @parameters.paged
 @settings.full
 def history(settings: Settings, name: str, paging: Paging) -> None:
-    """Show what happened to a device and its deployments, oldest first."""
+    """Show what happened to a device, oldest first."""
     with settings.api() as api:
         page = api.page("devices", name, "history", paging=paging)
     output.show(page, settings.output, views.history)
@@ -64,7 +158,10 @@ def history(settings: Settings, name: str, paging: Paging) -> None:
 @_name
 @settings.full
 def renew_token(settings: Settings, name: str) -> None:
-    """Make a new enrolment token, for a robot that was lost or set up anew. The earlier one is void."""
+    """Make a new enrolment token; the earlier one is void.
+
+    For a robot that was lost or set up anew.
+    """
     with settings.api() as api:
         renewed = api.post("devices", name, act="renew-token", body={})
     output.show(renewed, settings.output, lambda device: views.created_device(device, settings.url))

@@ -39,7 +39,9 @@ _OF_HTTP = {
     403: Exit.AUTH,
     404: Exit.NOT_FOUND,
     409: Exit.CONFLICT,
+    412: Exit.CONFLICT,
     413: Exit.INVALID,
+    415: Exit.INVALID,
     422: Exit.INVALID,
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import click
@@ -24,8 +24,16 @@ class Format(enum.Enum):
     NAME = "name"
 
 
-def show(value: Json, format: Format, table: Callable[[Json], None]) -> None:  # noqa: A002
-    """Prints an object or page of the API. ``table`` prints it for people."""
+Ids = Callable[["Json"], Iterable[str]]
+
+
+def ids(value: Json) -> list[str]:
+    """The id of an object, or those of a page; what has none, such as a refused item, is left out."""
+    return [each["id"] for each in value.get("data", [value]) if each["id"] is not None]
+
+
+def show(value: Json, format: Format, table: Callable[[Json], None], name: Ids = ids) -> None:  # noqa: A002
+    """Prints an object or page of the API. ``table`` prints it for people, ``name`` gives the ids that it is about."""
     match format:
         case Format.TABLE:
             table(value)
@@ -34,20 +42,27 @@ def show(value: Json, format: Format, table: Callable[[Json], None]) -> None:  #
         case Format.YAML:
             click.echo(_yaml(value), nl=False)
         case Format.NAME:
-            for each in value["data"] if _is_page(value) else [value]:
-                click.echo(words.clean(str(each["id"])))
-    if _is_page(value) and value["next_cursor"] and format in (Format.TABLE, Format.NAME):
+            for each in name(value):
+                click.echo(words.clean(str(each)))
+    if value.get("next_cursor") and format in (Format.TABLE, Format.NAME):
         cursor = words.clean(value["next_cursor"])
         click.echo(f"there is more: --cursor {cursor} shows the next page, --all everything", err=True)
 
 
-def _is_page(value: Json) -> bool:
-    return "next_cursor" in value
+def hint(text: str, format: Format) -> None:  # noqa: A002
+    """Says on stderr, to people, what was done or how to go on."""
+    if format is Format.TABLE:
+        click.echo(words.clean(text), err=True)
 
 
-def _json(value: Json) -> str:
+def line(value: Json) -> str:
+    """An object as one line of JSON, which is YAML too."""
+    return _json(value, indent=None)
+
+
+def _json(value: Json, indent: int | None = 2) -> str:
     """JSON that a terminal cannot be made to obey: what is unsafe can only stand in texts, where it has an escape."""
-    text = json.dumps(value, indent=2, ensure_ascii=False)
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
     return words.UNSAFE.sub(lambda found: found[0] if found[0] == "\n" else f"\\u{ord(found[0]):04x}", text)
 
 

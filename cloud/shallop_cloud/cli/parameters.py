@@ -1,10 +1,12 @@
-"""What people type, checked before anything is sent: keys, labels, config files, expectations, pages."""
+"""What people type, checked before anything is sent: keys, labels, config files, values, expectations, pages."""
 
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import functools
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import click
@@ -29,6 +31,15 @@ def label(text: str) -> tuple[str, str]:
     return name, value
 
 
+def label_change(text: str) -> tuple[str, str | None]:
+    """``site=lyon``, or ``site-`` to take it away: then there is no value."""
+    if "=" not in text and text.endswith("-") and len(text) > 1:
+        return text[:-1], None
+    if "=" not in text:
+        raise click.BadParameter(f"{text!r} is neither KEY=VALUE nor KEY-, such as site=lyon or site-")
+    return label(text)
+
+
 def labels(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Labels by key.
 
@@ -43,20 +54,62 @@ def labels(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     return by_key
 
 
+DEFAULT_SLOT = "default"
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
-class Config:
-    """A config type, and the file that its content is read from; ``-`` is stdin."""
+class Place:
+    """Where a file goes in a deployment: a config type and one of its slots."""
 
     config_type: str
-    file: str
+    slot: str = DEFAULT_SLOT
+
+    @property
+    def place(self) -> str:
+        """As people type it: ``lidar/front``, or ``motion-control`` for the slot that need not be named."""
+        return self.config_type if self.slot == DEFAULT_SLOT else f"{self.config_type}/{self.slot}"
+
+
+def place(text: str) -> Place:
+    """``motion-control`` or ``lidar/front``."""
+    config_type, slash, slot = text.partition("/")
+    if not config_type or "/" in slot or (slash and not slot):
+        raise click.BadParameter(f"{text!r} is not TYPE or TYPE/SLOT, such as motion-control or lidar/front")
+    return Place(config_type, slot or DEFAULT_SLOT)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Config(Place):
+    """A place, and the file that its content is read from; ``-`` is stdin."""
+
+    file: str = "-"
 
 
 def config(text: str) -> Config:
-    """``motion-control=motion.yaml``."""
-    config_type, sign, file = text.partition("=")
-    if not config_type or not sign or not file:
+    """``motion-control=motion.yaml`` or ``lidar/front=front.yaml``."""
+    where, sign, file = text.partition("=")
+    if not where or not sign or not file:
         raise click.BadParameter(f"{text!r} is not TYPE=FILE, such as motion-control=motion.yaml")
-    return Config(config_type, file)
+    found = place(where)
+    return Config(found.config_type, found.slot, file)
+
+
+def since(text: str) -> str:
+    """A time as the API takes it, of ``2026-03-01T08:00:00Z`` or of an age: ``90s``, ``30m``, ``2h``, ``7d``."""
+    if (age := _AGE.fullmatch(text)) is not None:
+        ago = datetime.timedelta(seconds=int(age[1]) * _SECONDS[age[2]])
+        return (datetime.datetime.now(datetime.UTC) - ago).isoformat()
+    try:
+        then = datetime.datetime.fromisoformat(text)
+    except ValueError:
+        then = None
+    if then is None or then.tzinfo is None:
+        raise click.BadParameter(f"{text!r} is neither an age, such as 2h, nor a time, such as 2026-03-01T08:00:00Z")
+    return then.isoformat()
+
+
+_AGE = re.compile("([0-9]{1,6})([smhd])")
+_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -74,6 +127,41 @@ def expectation(text: str) -> Expectation:
 def expected(expectation: Expectation | None) -> dict[str, str | None]:
     """What the body of an act says of it: nothing, if nothing is expected."""
     return {} if expectation is None else {"expected_current": expectation.deployment}
+
+
+def selecting(command: Command) -> Command:
+    """Gives a command ``--label``, which may be repeated, and passes it ``labels`` by key."""
+
+    @click.option(
+        "--label", "pairs", type=label, multiple=True, metavar="K=V", help="Devices with it; may be repeated."
+    )
+    @functools.wraps(command)
+    def told(*args: Any, pairs: tuple[tuple[str, str], ...], **rest: Any) -> None:
+        return command(*args, labels=labels(pairs), **rest)
+
+    return told
+
+
+def queried(labels: Mapping[str, str]) -> list[str]:
+    """Labels as a query has them."""
+    return [f"{name}={value}" for name, value in labels.items()]
+
+
+def expecting(command: Command) -> Command:
+    """Gives a command ``--expected-current``, and passes it ``expected_current``."""
+    option = click.option(
+        "--expected-current",
+        type=expectation,
+        metavar="DPL|none",
+        help="Refuse (6) if the device is ordered to run something else than this by now.",
+    )
+    return option(command)
+
+
+def no_wait_for_staged(staged: bool, wait_for: float | None) -> None:
+    """Raises `click.UsageError` for a wait that could not end."""
+    if staged and wait_for is not None:
+        raise click.UsageError("--wait waits for the device, which a staged deployment does not reach")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -121,6 +209,6 @@ WAIT = 120.0
 """Seconds that ``--wait`` waits if nothing else is said."""
 
 
-def example(line: str) -> str:
+def example(*lines: str) -> str:
     """The end of a command's help."""
-    return f"\b\nExample:\n  {line}"
+    return "\b\n" + "\n".join(["Example:" if len(lines) == 1 else "Examples:", *(f"  {line}" for line in lines)])

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 AUTHENTICATE = (
     "`shallop serve` keeps the administrator's token in admin.token in its data directory DIR: "
-    'export SHALLOP_TOKEN="$(cat DIR/admin.token)", or give --token'
+    'export SHALLOP_TOKEN="$(cat DIR/admin.token)", or keep it by `shallop login`'
 )
 
 

@@ -29,6 +29,21 @@ def shown(awaited: str) -> Generator[Tell]:
         yield _news(lambda text: console.print(Text(text)))
 
 
+@contextlib.contextmanager
+def counted(awaited: str, *, piped: bool = True) -> Generator[Tell]:
+    """Gives a function that says how far it is. On a terminal that is one living line; else each news is a line, or
+    without ``piped`` nothing.
+    """
+    if tables.is_plain(err=True):
+        yield _news(lambda text: click.echo(text, err=True) if piped else None)
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    with Console(stderr=True, highlight=False).status(Text(words.clean(awaited))) as status:
+        yield lambda text: status.update(Text(words.clean(f"{awaited}: {text}")))
+
+
 def _news(say: Tell) -> Tell:
     last = ""
 

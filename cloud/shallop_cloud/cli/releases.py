@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from shallop_cloud.cli import output, parameters, problems, settings, views
+from shallop_cloud.cli import groups, output, parameters, problems, settings, views
 from shallop_cloud.cli.parameters import Paging, example
 from shallop_cloud.cli.settings import Settings
 
@@ -16,28 +17,40 @@ if TYPE_CHECKING:
     from shallop_cloud.configs import ReleaseDraft
 
 
-@click.group()
+@click.group(cls=groups.Group)
 def release() -> None:
     """Releases: immutable sets of config schemas under one version."""
 
 
-@release.command(epilog=example("shallop release create -f release.yaml"))
-@click.option(
-    "-f", "--file", type=click.Path(path_type=Path, exists=True, dir_okay=False), required=True, help="The manifest."
+@release.command(
+    epilog=example(
+        "shallop release create -f release.yaml\n  shallop release create --version 1.5.0 schemas/*.schema.json"
+    )
 )
+@click.option(
+    "-f", "--file", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="The manifest: release.yaml."
+)
+@click.option("--version", metavar="VERSION", help="The release's version, where there is no manifest.")
+@click.argument("schemas", type=click.Path(path_type=Path, exists=True, dir_okay=False), nargs=-1)
 @settings.full
-def create(settings: Settings, file: Path) -> None:
+def create(settings: Settings, file: Path | None, version: str | None, schemas: tuple[Path, ...]) -> None:
     """Make a release from a manifest and the schema files beside and below it.
 
-    It is checked here before anything is sent. The git commit is that of the directory it lies in.
+    Or from SCHEMAS alone, which say by x-shallop-config-type, x-shallop-path and x-shallop-format what a manifest
+    would. It is checked here before anything is sent. The git commit is that of the directory it lies in.
     """
-    draft = _draft(file)
-    schemas = {path: str(file.parent / path) for each in draft.config_types for path, _ in each.schema.files}
+    if file is not None and not schemas and version is None:
+        draft, root = _draft(file), file.parent
+    elif file is None and schemas and version is not None:
+        draft, root = _draft_of_schemas(version, schemas)
+    else:
+        raise click.UsageError("give a manifest (-f release.yaml), or a --version and schema files")
+    named = {path: str(root / path) for each in draft.config_types for path, _ in each.schema.files}
     with settings.api() as api:
         try:
             made = api.post("releases", body=draft.to_json())
         except problems.Problem as problem:
-            raise problem.said_of(schemas) from None
+            raise problem.said_of(named) from None
     output.show(made, settings.output, views.release)
 
 
@@ -68,3 +81,14 @@ def _draft(file: Path) -> ReleaseDraft:
         return configs.read_release(file)
     except configs.Refused as refused:
         raise problems.invalid(f"{file} is not a release that can be made", refused.findings) from None
+
+
+def _draft_of_schemas(version: str, schemas: Sequence[Path]) -> tuple[ReleaseDraft, Path]:
+    """The release, and the directory that its schema files are named from."""
+    from shallop_cloud import configs
+    from shallop_cloud.configs.release_files import Directory
+
+    try:
+        return configs.read_release_of_schemas(version, schemas), Directory.around(schemas).path
+    except configs.Refused as refused:
+        raise problems.invalid("these schemas are not a release that can be made", refused.findings) from None

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from shallop_cloud.cli import exits, output, settings
+from shallop_cloud.cli import exits, groups, output, parameters, settings
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -25,21 +24,35 @@ class Lazy(NamedTuple):
 
 COMMANDS: Mapping[str, Lazy] = {
     "serve": Lazy("serve", "serve", "Run the cloud: API, database and link to the broker."),
+    "init": Lazy("init", "init", "Make an example project: a release, its schemas and configs."),
+    "validate": Lazy("validate", "validate", "Check manifests, schemas and configs without a server."),
     "release": Lazy("releases", "release", "Releases: immutable sets of config schemas."),
     "device": Lazy("devices", "device", "Devices: the robots, and what was last heard of them."),
     "deploy": Lazy("deploy", "deploy", "Send config files to a device, or stage them."),
-    "deployment": Lazy("deployments", "deployment", "Deployments: what was sent to a device, and what became of it."),
+    "deployment": Lazy("deployments", "deployment", "Deployments: what is sent to devices, and what comes of it."),
+    "staging": Lazy("staging", "staging", "What is prepared for a release, and not ordered yet."),
+    "diff": Lazy("diff", "diff", "What changes between deployments, devices or files."),
+    "rollback": Lazy("rollback", "rollback", "Back to what a device had in force before."),
+    "why": Lazy("why", "why", "Why a device does not run what it shall, and what would help."),
+    "audit": Lazy("audit", "audit", "Who did what, and proof that nobody changed the record of it."),
+    "export": Lazy("export", "export", "Write all that the server knows into a SQLite file."),
+    "events": Lazy("events", "events", "What happens, as it happens."),
+    "token": Lazy("tokens", "token", "Tokens: who may ask the server for what."),
+    "login": Lazy("login", "login", "Keep a server's URL and a token for all commands."),
+    "logout": Lazy("login", "logout", "Forget the token of a server."),
+    "whoami": Lazy("login", "whoami", "Whose token is used, and what it may do."),
     "config": Lazy("config", "config", "Config instances: the files of deployments."),
     "broker": Lazy("broker", "broker", "Run the MQTT broker of the bench on its own."),
     "bench": Lazy("bench", "bench", "A fleet on this machine: broker, cloud, robots and trouble."),
-    "demo": Lazy("demo", "demo", "See it work: broker, cloud and robots' agents on this machine."),
+    "demo": Lazy("demo", "demo", "See it work: broker, cloud and robots on this machine."),
     "simulate": Lazy("simulate", "simulate", "Run a fleet in virtual time, with everything going wrong."),
+    "copy-database": Lazy("copying", "copy_database", "Copy a server's SQLite database into a PostgreSQL."),
     "completion": Lazy("completion", "completion", "Print the completion script of a shell."),
 }
 """In the order in which they are shown. Modules are those of this package."""
 
 
-class LazyGroup(click.Group):
+class LazyGroup(groups.Group):
     """A group whose commands are imported only to be run."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
@@ -57,17 +70,6 @@ class LazyGroup(click.Group):
             raise exits.Failure(exits.Exit.FAILED, words + "try: pip install 'shallop-cloud[bench]'") from error
         return getattr(module, lazy.name)
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click does it, with a suggestion for a name that is none of the table's."""
-        name = args[0]
-        if name not in COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
-            close = difflib.get_close_matches(name, COMMANDS, n=1)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
-            raise click.UsageError(f"No such command {name!r}.{hint}", ctx)
-        return super().resolve_command(ctx, args)
-
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """The table, for ``--help``."""
         with formatter.section("Commands"):
@@ -84,19 +86,19 @@ class LazyGroup(click.Group):
 @click.group(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="\b\nExample:\n  shallop deploy amr-07 --release 1.4.0 --config motion-control=motion.yaml --wait",
+    epilog=parameters.example("shallop deploy amr-07 --release 1.4.0 --config nav2=params.yaml --wait"),
 )
-@click.option("--url", metavar="URL", envvar="SHALLOP_URL", default=settings.DEFAULT_URL, show_default=True,
-              help="The server (SHALLOP_URL).")  # fmt: skip
+@click.option("--url", metavar="URL", envvar="SHALLOP_URL",
+              help=f"The server (SHALLOP_URL), else that of `shallop login`, else {settings.DEFAULT_URL}.")  # fmt: skip
 @click.option("--token", metavar="TOKEN", envvar="SHALLOP_TOKEN", help="Who asks (SHALLOP_TOKEN).")
 @click.option("-o", "--output", "format_", type=click.Choice([each.value for each in output.Format]),
               default=output.Format.TABLE.value, show_default=True,
               help="How answers are printed; name: only ids, one a line.")  # fmt: skip
 @click.version_option(package_name="shallop-cloud", message="%(prog)s %(version)s")
 @click.pass_context
-def shallop(ctx: click.Context, url: str, token: str | None, format_: str) -> None:
+def shallop(ctx: click.Context, url: str | None, token: str | None, format_: str) -> None:
     """Deliver immutable, schema-checked configuration to fleets of robots, and know what became of it.
 
     The options below may also stand behind any subcommand that uses them.
     """
-    ctx.obj = settings.Settings(url=url, token=token, output=output.Format(format_))
+    ctx.obj = settings.Settings(url, token, output.Format(format_))

@@ -23,6 +23,12 @@ from shallop_cloud.services.shore import Limits
 @click.command()
 @click.option("--data", type=click.Path(path_type=Path, file_okay=False), required=True, help="The data directory.")
 @click.option(
+    "--database",
+    metavar="URL",
+    envvar="SHALLOP_DATABASE",
+    help="A PostgreSQL database, postgresql://user@host/name, that several servers may share; else SQLite in --data.",
+)
+@click.option(
     "--listen", type=addresses.Address(), default="127.0.0.1:8080", show_default=True, help="Where the API listens."
 )
 @click.option("--broker", metavar="URL", help="An MQTT broker: mqtt://user:password@host:port, mqtts:// for TLS.")
@@ -48,6 +54,7 @@ from shallop_cloud.services.shore import Limits
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning"]), default="info", show_default=True)
 def serve(
     data: Path,
+    database: str | None,
     listen: tuple[str, int],
     broker: str | None,
     broker_protocol: Protocol,
@@ -66,11 +73,15 @@ def serve(
       shallop serve --data ./shallop-data --embedded-broker
     With a broker of your own:
       shallop serve --data /var/lib/shallop --broker mqtts://cloud:PASSWORD@mqtt.example.com
+    And with a PostgreSQL that other servers use too:
+      shallop serve --database postgresql://shallop@db.example.com/shallop --data ... --broker ...
     """
     if bool(broker) == embedded_broker:
         raise click.UsageError("give either --broker URL or --embedded-broker")
     if embedded_broker and broker_protocol != "3.1.1":
         raise click.UsageError("the embedded broker speaks MQTT 3.1.1")
+    if database and embedded_broker:
+        raise click.UsageError("servers that share a database share a broker too: give --broker URL")
     if broker and (broker_listen or broker_config):
         raise click.UsageError("--broker-listen and --broker-config belong to --embedded-broker")
     try:
@@ -82,6 +93,7 @@ def serve(
     try:
         settings = server.Settings(
             data=data,
+            database=database,
             listen=listen,
             broker=BrokerUrl.parse(broker) if broker else None,
             broker_protocol=broker_protocol,
@@ -96,7 +108,10 @@ def serve(
             click.echo(f"shallop serves at {running.url}, with the broker at {running.broker}")
             click.echo("To use it from another terminal:")
             click.echo(f"  export SHALLOP_URL={running.url}")
-            click.echo(f"  export SHALLOP_TOKEN=$(cat {shlex.quote(str(running.token_file.absolute()))})")
+            if running.token_file is None:
+                click.echo("  export SHALLOP_TOKEN=...  the admin.token is in the data directory of the first server")
+            else:
+                click.echo(f"  export SHALLOP_TOKEN=$(cat {shlex.quote(str(running.token_file.absolute()))})")
             sys.stdout.flush()
             while not stop.wait(0.5):
                 if running.failed.is_set():

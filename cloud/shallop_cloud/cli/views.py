@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from shallop_cloud.cli import tables, words
-from shallop_cloud.cli.tables import state
+from shallop_cloud.cli import parameters, tables, words
+from shallop_cloud.cli.tables import Id, state
 
 if TYPE_CHECKING:
     from shallop_cloud.cli.client import Json
@@ -20,7 +20,7 @@ def releases(page: Json) -> None:
     rows = [
         (
             each["version"],
-            each["id"],
+            Id(each["id"]),
             words.ago(each["created_at"], now),
             ",".join(config_type["name"] for config_type in each["config_types"]),
         )
@@ -41,7 +41,13 @@ def release(release: Json) -> None:
     )
     click.echo()
     rows = [
-        (each["name"], each["format"], slot["path"], "yes" if slot["required"] else "no", each["schema_id"])
+        (
+            parameters.Place(each["name"], slot["key"]).place,
+            each["format"],
+            slot["path"],
+            "yes" if slot["required"] else "no",
+            Id(each["schema_id"]),
+        )
         for each in release["config_types"]
         for slot in each["slots"]
     ]
@@ -54,11 +60,11 @@ def devices(page: Json) -> None:
     rows = [
         (
             each["name"],
-            each["id"],
+            Id(each["id"]),
             state(link(each)),
             words.ago(each["last_heard_at"], now),
             state("yes" if each["in_sync"] else "no"),
-            each["current"] or "",
+            Id(each["current"] or ""),
             words.labels(each["labels"]),
         )
         for each in page["data"]
@@ -76,6 +82,7 @@ def device(device: Json) -> None:
             ("id", device["id"]),
             ("labels", words.labels(device["labels"])),
             ("created", words.with_age(device["created_at"], now)),
+            *([("archived", words.with_age(device["archived_at"], now))] if device["archived_at"] else ()),
             ("enrolled", words.with_age(device["enrolled_at"], now)),
             ("token expires", words.until(device["token_expires_at"], now)),
             ("link", state(link(device))),
@@ -111,18 +118,19 @@ def deployments(page: Json) -> None:
     now = words.now()
     rows = [
         (
-            each["id"],
+            Id(each["id"]),
             each["device_name"],
             each["release"],
             state(each["status"]),
-            each["target_status"],
+            state(each["target_status"]),
+            words.age(each["last_known_age_s"]),
             words.ago(each["created_at"], now),
             reason(each),
-            each["description"],
+            purpose(each),
         )
         for each in page["data"]
     ]
-    tables.columns(("ID", "DEVICE", "RELEASE", "STATUS", "TARGET", "CREATED", "REASON", "DESCRIPTION"), rows)
+    tables.columns(("ID", "DEVICE", "RELEASE", "STATUS", "TARGET", "KNOWN", "CREATED", "REASON", "DESCRIPTION"), rows)
 
 
 def deployment(deployment: Json) -> None:
@@ -140,7 +148,9 @@ def deployment(deployment: Json) -> None:
             ("error", state(deployment["error_status"])),
             ("reason", reason(deployment)),
             ("attempts", str(deployment["attempts"])),
+            ("last known", words.age(deployment["last_known_age_s"])),
             ("patched from", deployment["patched_from"] or ""),
+            *([("restores", deployment["restores"])] if deployment["restores"] else ()),
             ("created", f"{words.with_age(deployment['created_at'], now)} by {deployment['created_by']}"),
             ("queued", words.with_age(deployment["queued_at"], now)),
             ("deployed", words.with_age(deployment["deployed_at"], now)),
@@ -151,10 +161,19 @@ def deployment(deployment: Json) -> None:
     if deployment["config_instances"]:
         click.echo()
         rows = [
-            (each["id"], each["config_type"], each["path"], str(each["size"]), each["digest"])
+            (Id(each["id"]), place(each), each["path"], str(each["size"]), each["digest"])
             for each in deployment["config_instances"]
         ]
         tables.columns(("ID", "CONFIG TYPE", "PATH", "BYTES", "DIGEST"), rows)
+
+
+def purpose(deployment: Json) -> str:
+    """What a deployment is for, in its author's words; where there are none, what it was made from."""
+    if deployment["description"]:
+        return deployment["description"]
+    if deployment["restores"]:
+        return f"rollback to {words.short(deployment['restores'])}"
+    return f"patch of {words.short(deployment['patched_from'])}" if deployment["patched_from"] else ""
 
 
 def reason(deployment: Json) -> str:
@@ -169,30 +188,51 @@ def history(page: Json) -> None:
             words.stamp(each["at"]),
             each["actor"],
             each["action"],
-            each["deployment_id"] or "",
-            _change(each["before"] or {}, each["after"] or {}),
+            Id(each["deployment_id"] or ""),
+            change(each["before"] or {}, each["after"] or {}),
         )
         for each in page["data"]
     ]
     tables.columns(("AT", "WHO", "WHAT", "DEPLOYMENT", "CHANGE"), rows)
 
 
+def audit(page: Json) -> None:
+    """What happened to everything, one line each."""
+    rows = [
+        (
+            str(each["id"]),
+            words.stamp(each["at"]),
+            each["actor"],
+            each["action"],
+            Id(each["deployment_id"] or each["device_id"] or each["release_id"] or ""),
+            change(each["before"] or {}, each["after"] or {}),
+        )
+        for each in page["data"]
+    ]
+    tables.columns(("ENTRY", "AT", "WHO", "WHAT", "ABOUT", "CHANGE"), rows)
+
+
+def place(file: Json) -> str:
+    """Where a file of a deployment belongs, as people type it: ``motion-control`` or ``lidar/front``."""
+    return parameters.Place(file["config_type"], file["slot"]).place
+
+
 def link(device: Json) -> str:
     """How a device is connected, in a word."""
-    if device["enrolled_at"] is None:
-        return "not enrolled"
-    return "online" if device["online"] else "offline"
+    if device["archived_at"]:
+        return "archived"
+    return "not enrolled" if device["enrolled_at"] is None else device["connectivity"]
 
 
 def _last_known(known: Json, age: str) -> list[tuple[str, tables.Content]]:
     refused = known["refused"]
     return [
         ("reported", age),
-        ("  current", known["current"] or ""),
-        ("  generation", str(known["generation"])),
-        ("  refused", f"{refused['code']}: {refused['message']}" if refused else ""),
-        ("  its clock", words.stamp(known["device_time"]) + ("" if known["clock_synced"] else " (not synchronised)")),
-        ("  agent", known["agent_version"]),
+        ("it runs", known["current"] or ""),
+        ("its generation", str(known["generation"])),
+        ("it refused", f"{refused['code']}: {refused['message']}" if refused else ""),
+        ("its clock", words.stamp(known["device_time"]) + ("" if known["clock_synced"] else " (not synchronised)")),
+        ("its agent", known["agent_version"]),
     ]
 
 
@@ -200,7 +240,7 @@ def _reason(reason: Mapping[str, Any] | None) -> str:
     return f"{reason['code']}: {reason['message']}" if reason else ""
 
 
-def _change(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+def change(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
     """The statuses that changed, then why."""
     names = ("target_status", "activity_status", "error_status")
     changed = [

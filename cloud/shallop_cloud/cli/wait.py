@@ -109,20 +109,25 @@ def finish(api: Api, deployment: Json, timeout: float, format: output.Format) ->
             deployment, lambda within: api.get("deployments", deployment["id"], within=within), time, timeout, tell
         )
     output.show(waited.deployment, format, views.deployment)
+    if waited.outcome is Outcome.DEPLOYED:
+        return
+    if waited.outcome is not Outcome.TIMED_OUT:
+        raise exits.Failure(exits.Exit.DEVICES_FAILED, told(waited))
+    known = f"{_name(waited.deployment)} is not known to be deployed after {timeout:g} s"
+    known = f"{known}; last known: {_status(waited.deployment)}; {_device(api, waited.deployment)}"
+    raise exits.Failure(exits.Exit.TIMED_OUT, f"{known}; the order stands, and is not undone")
+
+
+def told(waited: Waited) -> str:
+    """What became of a deployment, in a line."""
     name = _name(waited.deployment)
     match waited.outcome:
-        case Outcome.DEPLOYED:
-            return
+        case Outcome.DEPLOYED | Outcome.TIMED_OUT:
+            return f"{name}: {_status(waited.deployment)}"
         case Outcome.FAILED:
-            why = views.reason(waited.deployment) or "the device gave no reason"
-            raise exits.Failure(exits.Exit.DEVICES_FAILED, f"{name} failed: {why}")
+            return f"{name} failed: {views.reason(waited.deployment) or 'the device gave no reason'}"
         case Outcome.ARCHIVED:
-            raise exits.Failure(exits.Exit.DEVICES_FAILED, f"{name} {_archived(waited.deployment)}")
-        case Outcome.TIMED_OUT:
-            known = f"{name} is not known to be deployed after {timeout:g} s; last known: {_status(waited.deployment)}"
-            raise exits.Failure(
-                exits.Exit.TIMED_OUT, f"{known}; {_device(api, waited.deployment)}; the order stands, and is not undone"
-            )
+            return f"{name} {_archived(waited.deployment)}"
 
 
 def _archived(deployment: Json) -> str:

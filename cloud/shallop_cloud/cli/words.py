@@ -17,9 +17,12 @@ UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\u
 """What a terminal may obey rather than show (control characters, changes of direction), and what is no character."""
 
 
-def clean(text: str) -> str:
-    """``text`` as one line that a terminal only shows: no escape sequences, no control characters."""
-    return UNSAFE.sub("", re.sub(r"[\t\r\n]+", " ", _ESCAPES.sub("", text))).strip()
+def clean(text: str, *, strip: bool = True) -> str:
+    """``text`` as one line that a terminal only shows: no escape sequences, no control characters. ``strip``: nor
+    blanks at its ends.
+    """
+    cleaned = UNSAFE.sub("", re.sub(r"[\t\r\n]+", " ", _ESCAPES.sub("", text)))
+    return cleaned.strip() if strip else cleaned
 
 
 def instant(text: str) -> datetime.datetime:
@@ -38,7 +41,8 @@ def until(then: str | None, now: datetime.datetime) -> str:
         return ""
     left = instant(then) - now
     # What was made for 7 days a moment ago is to read so, not as 6.
-    hint = f"in {_span(left + datetime.timedelta(seconds=30))}" if left > datetime.timedelta() else "expired"
+    moment = datetime.timedelta(seconds=30 if left > datetime.timedelta(minutes=30) else 0)
+    hint = f"in {_span(left + moment)}" if left > datetime.timedelta() else "expired"
     return f"{stamp(then)} ({hint})"
 
 
@@ -50,6 +54,26 @@ def stamp(then: str | None) -> str:
 def with_age(then: str | None, now: datetime.datetime) -> str:
     """Both: ``2026-03-01T08:00:00Z (3m ago)``; empty for none."""
     return f"{stamp(then)} ({ago(then, now)})" if then else ""
+
+
+def age(seconds: float | None) -> str:
+    """An age that the server reckoned: ``3m ago``; empty for none."""
+    return "" if seconds is None else f"{_span(datetime.timedelta(seconds=seconds))} ago"
+
+
+def short(id_: str | None) -> str:
+    """The beginning of an id, as long as people need to tell and type it: ``DPL-7K3QF``."""
+    prefix, dash, rest = (id_ or "").partition("-")
+    return f"{prefix}{dash}{rest[:TYPED]}"
+
+
+TYPED = 5
+"""Characters of an id behind its prefix that are nearly always enough; the server asks for more where they are not."""
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """``1 change``, ``2 changes``."""
+    return f"{number} {noun if number == 1 else plural or f'{noun}s'}"
 
 
 def now() -> datetime.datetime:
