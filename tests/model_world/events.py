@@ -41,6 +41,16 @@ def restage(before: State, deployment: str) -> State:
     return before._replace(shore=shore.restage(before.shore, deployment))
 
 
+def archive_device(before: State) -> State:
+    """The device is taken out of service."""
+    return before._replace(shore=shore.archive_device(before.shore))
+
+
+def restore_device(before: State) -> State:
+    """The device is taken back into service."""
+    return before._replace(shore=shore.restore_device(before.shore))
+
+
 def waiting(state: State, activity: Activity) -> list[str]:
     """The deployments that wait ashore."""
     known = state.shore.recorded.deployments.values()

@@ -40,6 +40,7 @@ class Mistake:
 _receive, _bring_on = device.receive, device._bring_on
 _may_leave_sight, _goal = device._may_leave_sight, device._goal
 _ingest, _deploy, _move = cloud.ingest, cloud.deploy, cloud._move
+_restage, _archive_device, _refuse_unless_staged = cloud.restage, cloud.archive_device, cloud._refuse_unless_staged
 
 
 def _takes_any_generation(memory, order, now):
@@ -142,6 +143,30 @@ def _returns_to_what_is_damaged(memory, disk):
     return _goal(memory, dataclasses.replace(disk, damaged=frozenset()))
 
 
+def _orders_what_drifted(deployment):
+    if deployment.statuses.activity is not Activity.DRIFTED:
+        _refuse_unless_staged(deployment)
+
+
+def _lets_nothing_drift(shore, deployment, *args):
+    after, known = _deploy(shore, deployment, *args), shore.deployments
+    waiting = {name: known[name] for name, each in after.deployments.items() if each.statuses.merged == "drifted"}
+    return dataclasses.replace(after, deployments={**after.deployments, **waiting})
+
+
+def _takes_any_review(shore, deployment, expected_current=cloud.ANY):
+    return _restage(shore, deployment)
+
+
+def _stages_beside(shore, deployment):
+    return cloud._record(shore, deployment)
+
+
+def _takes_what_it_runs(shore):
+    after = _archive_device(shore)
+    return cloud.archive(after, after.desired) if after.desired else after
+
+
 def _ends_at_once(shore, old, generation):
     return cloud._finish(old)
 
@@ -179,6 +204,12 @@ RARE = (
         "_is_of_forgotten_time",
         _looks_at_numbers_alone,
     ),
+    Mistake("the cloud orders what drifted", "two", cloud, "_refuse_unless_staged", _orders_what_drifted),
+    Mistake("the cloud lets nothing drift", "two", cloud, "deploy", _lets_nothing_drift),
+    Mistake("the cloud takes any review", "two", cloud, "restage", _takes_any_review),
+    Mistake("the cloud stages beside what waits", "again", cloud, "stage", _stages_beside),
+    Mistake("the cloud orders for archived devices", "retired", cloud, "_refuse_if_archived", lambda device: None),
+    Mistake("the cloud takes what an archived device runs", "retired", cloud, "archive_device", _takes_what_it_runs),
     Mistake("the cloud takes back a failure", "fails-health", cloud, "_move", _takes_back_a_failure),
     Mistake("the cloud lets statuses go back", "good", cloud, "_move", _lets_statuses_go_back),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ from shallop_protocol.statuses import Activity
 from model_world import events, reports, robot
 from model_world import orders as spoken
 from model_world import state as moment
-from model_world.orders import Weather
+from model_world.orders import Fate, Weather
 from model_world.state import State
 
 
@@ -35,6 +35,19 @@ def operator(state: State) -> Iterator[Move]:
         yield Move("restage", events.restage, {"deployment": deployment})
     for deployment in events.archivable(state):
         yield Move("archive", events.archive, {"deployment": deployment})
+
+
+def service(state: State) -> Iterator[Move]:
+    """The device is taken out of service, or back into it."""
+    act = events.restore_device if state.shore.recorded.archived else events.archive_device
+    yield Move("service", act)
+
+
+def staging(state: State, fates: Sequence[Fate], release: str) -> Iterator[Move]:
+    """The next one of these is prepared, as long as not all of them were made."""
+    left = fates[len(state.fates) :]
+    if left and not state.shore.recorded.archived:
+        yield Move("stage", events.stage, {"fate": left[0], "release": release})
 
 
 def quiet(state: State) -> Iterator[Move]:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import collections
+from collections.abc import Iterable
+
+from shallop_protocol.cloud import Deployment
 from shallop_protocol.statuses import STEPS, Activity, Error, Statuses, Target, may_become
 
 _RANK = {activity: rank for rank, activity in enumerate(Activity)}
@@ -29,6 +33,17 @@ def check_move(deployment: str, was: Statuses, then: Statuses) -> None:
     require(was.error is not Error.FAILED or then.error is Error.FAILED, f"S9: {words}")
     reached = then.activity is Activity.DEPLOYED or then.activity is not was.activity
     require((was.error, then.error) != (Error.RETRYING, Error.NONE) or reached, f"S10: {words}")
+
+
+def check_places(known: Iterable[Deployment]) -> None:
+    """Of a device, at most one is on its way, one is in force, and one waits on each release."""
+    places = collections.Counter(
+        each.release if each.statuses.target is Target.STAGED else each.statuses.activity
+        for each in known
+        if each.statuses.target is not Target.ARCHIVED
+    )
+    taken = {place: count for place, count in places.items() if count > 1}
+    require(not taken, f"S8: places taken more than once: {taken}")
 
 
 def check_step(deployment: str, was: Statuses, then: Statuses) -> None:

@@ -32,6 +32,8 @@ class Small:
         faults: how many there may be, of all ``kinds`` together.
         room: how many messages fit on the way in each direction; with more than one, they overtake each other.
         archives: whether the operator may withdraw deployments.
+        again: of deployments that are staged when the operator likes, for the release of the first one.
+        retires: whether the device may be taken out of service, and back.
     """
 
     name: str
@@ -40,6 +42,8 @@ class Small:
     kinds: tuple[str, ...] = moves.FAULTS
     room: int = 1
     archives: bool = True
+    again: tuple[Fate, ...] = ()
+    retires: bool = False
 
     def first(self) -> State:
         """All is staged, and nothing is ordered."""
@@ -52,6 +56,8 @@ class Small:
         """What may happen without a fault."""
         yield from moves.quiet(state)
         yield from (move for move in moves.operator(state) if self.archives or move.kind != "archive")
+        yield from moves.staging(state, (*self.fates, *self.again), "1.0.0")
+        yield from moves.service(state) if self.retires else ()
         yield from moves.restores(state)
 
     def faulty(self, state: State) -> Iterator[Move]:

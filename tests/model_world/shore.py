@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 from shallop_protocol import cloud
 from shallop_protocol.statuses import Activity, Error, Target
@@ -71,21 +72,46 @@ def _check(made: Shore) -> None:
         rules.check_shown(known.id, known.statuses)
         rules.require(known.digest == orders.manifest(known.id).digest, f"S4: {known.id} has another digest")
         rules.require(known.id not in made.over, f"S5: {known.id} was finished, and is back")
-        if known.statuses.target is not Target.STAGED:
-            _check_not_ordered_twice(device, known.id)
+        if known.statuses.activity is not Activity.STAGED:
+            drifted = known.statuses.activity is Activity.DRIFTED
+            words = "S23: {} drifted, and can be ordered" if drifted else "S5: {} can be ordered a second time"
+            _check_refused(lambda name: cloud.deploy(device, name), known.id, words.format(known.id))
+        _check_stale_review_is_refused(device, known)
     wanted = {known.id for known in device.deployments.values() if known.statuses.target is Target.DEPLOYED}
     named = {name for name in (device.desired, device.fallback) if name}
     words = f"S8: target deployed have {wanted}; desired is {device.desired}, fallback {device.fallback}"
     rules.require(wanted == named and device.desired != (device.fallback or ""), words)
     rules.require(device.published <= device.generation, "more was published than is")
+    rules.check_places(device.deployments.values())
+    if device.archived:
+        _check_out_of_service(device)
 
 
-def _check_not_ordered_twice(device: cloud.Device, deployment: str) -> None:
+def _check_stale_review_is_refused(device: cloud.Device, known: cloud.Deployment) -> None:
+    """S24: whoever states another deployment than the desired one as current, or none, has not seen what is."""
+    act = {Activity.STAGED: cloud.deploy, Activity.DRIFTED: cloud.restage}.get(known.statuses.activity)
+    if act is not None and not device.archived:
+        for stale in {None, *device.deployments} - {device.desired}:
+            words = f"S24: {known.id} passes as reviewed against {stale}, and {device.desired} is desired"
+            _check_refused(lambda name, stale=stale: act(device, name, stale), known.id, words)
+
+
+def _check_out_of_service(device: cloud.Device) -> None:
+    """S25: an archived device gets nothing new."""
+    waiting = [known.id for known in device.deployments.values() if known.statuses.target is Target.STAGED]
+    rules.require(not waiting, f"S25: {waiting} waits for an archived device")
+    for act in (cloud.stage, cloud.order):
+        new = _new(orders.deployment_id(999), "9.0.0")
+        words = "S25: an archived device gets something new"
+        _check_refused(lambda _, act=act, new=new: act(device, new), new.id, words)
+
+
+def _check_refused(act: Callable[[str], cloud.Device], deployment: str, words: str) -> None:
     try:
-        cloud.deploy(device, deployment)
+        act(deployment)
     except cloud.Conflict:
         return
-    rules.require(False, f"S5: {deployment} can be ordered a second time")
+    rules.require(False, words)
 
 
 @remembered
@@ -116,6 +142,25 @@ def archive(before: Shore, deployment: str) -> Shore:
 def restage(before: Shore, deployment: str) -> Shore:
     """A drifted deployment is declared reviewed."""
     return _record(before, cloud.restage(before.recorded, deployment))
+
+
+@remembered
+def archive_device(before: Shore) -> Shore:
+    """The device is taken out of service."""
+    device, after = before.recorded, cloud.archive_device(before.recorded)
+    waited = [known.id for known in device.deployments.values() if known.statuses.target is Target.STAGED]
+    for known in device.deployments.values():
+        kept = known.id in waited or after.deployments[known.id] == known
+        rules.require(kept, f"S25: the device was archived, and {known.id} lost its place")
+    orders_ = [(each.generation, each.desired, each.fallback) for each in (device, after)]
+    rules.require(orders_[0] == orders_[1], "S25: the device was archived, and its order changed")
+    return _record(before, after)
+
+
+@remembered
+def restore_device(before: Shore) -> Shore:
+    """The device is taken back into service."""
+    return _record(before, cloud.restore_device(before.recorded))
 
 
 @remembered
@@ -186,6 +231,7 @@ def _record(before: Shore, after: cloud.Device, archived: str | None = None) -> 
             rules.check_move(known.id, device.deployments[known.id].statuses, known.statuses)
             if known.id != archived:
                 _check_made_before_broken(device.deployments[known.id], known, after)
+    _check_drift(device, after)
     lost = device.deployments.keys() - after.deployments.keys()
     rules.require(not lost, f"S11: the cloud lost {sorted(lost)}")
     rules.require(after.generation >= device.generation, "the generation fell")
@@ -200,6 +246,19 @@ def _record(before: Shore, after: cloud.Device, archived: str | None = None) -> 
         before.taken,
         keeps_forgotten=before.keeps_forgotten and after.generation == device.generation,
     )
+
+
+def _check_drift(device: cloud.Device, after: cloud.Device) -> None:
+    """S23: what waits beside something that is newly ordered has drifted."""
+    known = device.deployments
+    ordered = [
+        each.id
+        for each in after.deployments.values()
+        if each.statuses.target is Target.DEPLOYED
+        and (each.id not in known or known[each.id].statuses.target is Target.STAGED)
+    ]
+    waiting = [each.id for each in after.deployments.values() if each.statuses.activity is Activity.STAGED]
+    rules.require(not ordered or not waiting, f"S23: {ordered} was ordered, and {waiting} did not drift")
 
 
 def _check_made_before_broken(was: cloud.Deployment, now: cloud.Deployment, after: cloud.Device) -> None:

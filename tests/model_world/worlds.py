@@ -17,6 +17,8 @@ BRIEF = (
     Small("restored", (GOOD,), faults=1, kinds=RESTORE, archives=False),
     Small("overtaking", (GOOD,), faults=1, kinds=("repeat",), room=2),
     Small("two", (GOOD, FAILS_HEALTH), faults=0, archives=False),
+    Small("again", (GOOD,), faults=0, again=(GOOD,)),
+    Small("retired", (GOOD,), faults=1, kinds=("power cut",), retires=True),
 )
 """Small enough for every run of the tests."""
 
@@ -32,6 +34,8 @@ LONG = (
     Small("two-fails-health", (GOOD, FAILS_HEALTH), faults=1, kinds=NO_RESTORE),
     Small("two-twice", (GOOD, FAILS_HEALTH), faults=2, kinds=NO_RESTORE, archives=False),
     Small("two-restored", (GOOD, FAILS_HEALTH), faults=1, kinds=RESTORE, archives=False),
+    Small("again-restored", (GOOD,), faults=1, kinds=RESTORE, archives=False, again=(GOOD,)),
+    Small("two-retired", (GOOD, FAILS_HEALTH), faults=1, kinds=("power cut",), archives=False, retires=True),
 )
 """Those that take longer. Together with the brief ones they are all that is searched."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 
-from torture import rules_of_acts, rules_of_disks, rules_of_ends, rules_of_statuses, rules_of_wires
+from torture import rules_of_acts, rules_of_disks, rules_of_ends, rules_of_service, rules_of_statuses, rules_of_wires
 from torture.history import History, Line
 from torture.violation import Found
 
@@ -21,6 +21,10 @@ RULES: Mapping[str, Rule] = {
     "one order of acts": rules_of_acts.in_order,
     "expected is honoured": rules_of_acts.expected,
     "acts are seen": rules_of_acts.seen,
+    "rollbacks restore": rules_of_service.rolled_back,
+    "patches say of what": rules_of_service.patched,
+    "out of service, nothing new": rules_of_service.out_of_service,
+    "the record is whole": rules_of_service.chained,
     "never back": rules_of_statuses.never_back,
     "merged": rules_of_statuses.merged,
     "deployed is proof": rules_of_disks.proof,

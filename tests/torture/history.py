@@ -6,7 +6,7 @@ A line says ``kind`` and what belongs to it:
 device     ``name`` and ``id`` of a robot, before anything else is said of it
 invoke     operator ``who`` begins operation ``n``: ``act`` on ``device``, with ``key``, ``expected``, ``staged``,
            ``digest`` where they apply
-ok         operation ``n`` was acknowledged: ``id`` of the deployment
+ok         operation ``n`` was acknowledged: ``id`` of the deployment, or of the device
 fail       operation ``n`` was refused: ``status`` and ``code``, or it never left (``status`` 0)
 info       operation ``n`` may have happened: the answer was lost
 api        reader ``who`` read the deployments of ``device`` between ``begin`` and ``end``; ``rows`` are those that
@@ -17,6 +17,7 @@ order      ``client`` sent an order for ``device`` to the broker
 report     ``device`` sent a report to the broker
 fault      the nemesis did ``what`` to ``victim``
 exit       a process, ``who``, ended by itself; ``after`` is the last fault that it was hit by
+verified   the chain of the whole record was computed anew: ``whole``, or ``reason`` why it is not
 healed     every fault is over
 settled    ``within`` seconds after that everything agreed, or ``why`` it does not
 quiet      ``messages`` that passed between ``begin`` and ``end``, when nobody wanted anything any more
@@ -42,6 +43,10 @@ from typing import Any, Final
 
 ANY: Final = "any"
 """``expected`` of an operation that did not say what it believes to be current."""
+MAKING: Final = frozenset({"create", "patch", "rollback"})
+"""Acts that make a deployment."""
+OF_DEVICES: Final = frozenset({"retire", "return"})
+"""Acts on a device as such: it is archived, or restored."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -63,7 +68,7 @@ class Operation:
     """An operation from its beginning to its end, which is infinity where no answer came.
 
     Attributes:
-        key: the deployment that is acted on; for ``create`` the one that was made, if that is known.
+        key: the deployment that is acted on; of those that make one, that one, if it is known; None for a device.
         expected: a deployment, None for none, or ``ANY``.
     """
 
@@ -79,6 +84,16 @@ class Operation:
     outcome: str
     status: int
     lines: tuple[Line, ...]
+
+    @property
+    def makes(self) -> bool:
+        """Whether it makes a deployment."""
+        return self.act in MAKING
+
+    @property
+    def kind(self) -> str:
+        """What it does to the record: whatever makes a deployment does the same."""
+        return "create" if self.makes else self.act
 
 
 class Log:
@@ -150,13 +165,34 @@ class History:
     @functools.cached_property
     def creates(self) -> Mapping[str, Operation]:
         """The operation that made a deployment, by its id: from its answer, or from the end of the history."""
-        by_number = {each.n: each for each in self.operations if each.act == "create"}
+        by_number = {each.n: each for each in self.operations if each.makes}
         found = {each.key: each for each in by_number.values() if each.key is not None}
         for line in self.finals.values():
             for row in line["rows"]:
                 if row["n"] in by_number:
                     found.setdefault(row["id"], by_number[row["n"]])
         return found
+
+    def digest(self, made: Operation) -> str | None:
+        """Of the files of the deployment that an operation made; of a rollback, those of what it brought back."""
+        if made.act != "rollback":
+            return made.digest
+        row = self._rows.get(made.n)
+        restored = self.creates.get(row["restores"]) if row else None
+        return self.digest(restored) if restored is not None and restored.n < made.n else None
+
+    @functools.cached_property
+    def _rows(self) -> Mapping[int, Mapping[str, Any]]:
+        """The deployments at the end, by the operation that made them."""
+        return {row["n"]: row for line in self.finals.values() for row in line["rows"]}
+
+
+def _key(fields: Mapping[str, Any], answer: Line | None) -> str | None:
+    if fields["act"] in OF_DEVICES:
+        return None
+    if fields["act"] in MAKING:
+        return answer["id"] if answer else None
+    return fields.get("key")
 
 
 def _operation(invoke: Line, end: Line | None) -> Operation:
@@ -166,7 +202,7 @@ def _operation(invoke: Line, end: Line | None) -> Operation:
         n=fields["n"],
         act=fields["act"],
         device=fields["device"],
-        key=end["id"] if end and outcome == "ok" else fields.get("key"),
+        key=_key(fields, end if outcome == "ok" else None),
         expected=fields.get("expected", ANY),
         staged=fields.get("staged", False),
         digest=fields.get("digest"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import random
 import threading
@@ -15,7 +16,16 @@ from torture.history import ANY, Log
 PATIENCE_S = 5.0
 PAUSE_S = 0.25
 """How long an operator waits between two acts, on average."""
-_ACTS = {"create": 3, "stage": 4, "deploy": 5, "archive": 2, "restage": 4}
+_ACTS = {
+    "create": 3,
+    "stage": 4,
+    "deploy": 5,
+    "archive": 2,
+    "restage": 4,
+    "patch": 2,
+    "rollback": 2,
+    "retire": 1,
+}
 _REMEMBERED = 6
 _RIPE = 2
 """So many of those that were staged last are thought of when something is to be ordered or restaged."""
@@ -85,29 +95,78 @@ class Operator(threading.Thread):
         if act in ("create", "stage"):
             create(client, self._board, self._log, self.name, device, expected, act == "stage", self._rng)
             return
-        known = self._board.newest(device) if act == "archive" else self._board.ripe(device)
+        if act == "rollback":
+            self._roll_back(client, device, expected)
+            return
+        if act == "retire":
+            self._retire(client, device)
+            return
+        known = self._board.newest(device) if act in ("archive", "patch") else self._board.ripe(device)
         if not known:
             return
         key = self._rng.choice(known)
+        if act == "patch":
+            self._patch(client, device, key, expected)
+            return
         path = f"/v1/deployments/{key}:{act}"
         fields = {"who": self.name, "act": act, "device": device, "key": key}
         if act == "archive":
             _ask(client, self._log, self._board.number(), path, None, **fields)
+        elif act == "restage":
+            reviewed = self._read_or_made_up(client, device)
+            body = {"reviewed": reviewed}
+            _ask(client, self._log, self._board.number(), path, body, expected=reviewed, **fields)
         else:
-            body = {} if expected == ANY else {"expected_current": expected}
+            body = _believing(expected)
             _ask(client, self._log, self._board.number(), path, body, expected=expected, **fields)
+
+    def _roll_back(self, client: httpx.Client, device: str, expected: str | None) -> None:
+        n = self._board.number()
+        body = {"description": f"op {n}", **_believing(expected)}
+        fields = {"who": self.name, "act": "rollback", "device": device, "expected": expected}
+        self._made(device, _ask(client, self._log, n, f"/v1/devices/{device}:rollback", body, **fields))
+
+    def _patch(self, client: httpx.Client, device: str, key: str, expected: str | None) -> None:
+        """With other content of every file, so that what is read tells which deployment it is of."""
+        n = self._board.number()
+        text = reading.content(device, n, self._rng.randrange(20, 300))
+        configs = [{"config_type": part, "content": text} for part in reading.PARTS]
+        body = {"description": f"op {n}", "configs": configs, **_believing(expected)}
+        fields = {"who": self.name, "act": "patch", "device": device, "key": key, "expected": expected}
+        digest = reading.expected_digest(text)
+        made = _ask(client, self._log, n, f"/v1/deployments/{key}:patch", body, digest=digest, **fields)
+        self._made(device, made)
+
+    def _made(self, device: str, deployment: str | None) -> None:
+        if deployment is not None:
+            self._board.add(device, deployment, staged=False)
+
+    def _retire(self, client: httpx.Client, device: str) -> None:
+        """Archives the device, and takes it back a little later, if nobody did before."""
+        fields = {"who": self.name, "act": "retire", "device": device}
+        _ask(client, self._log, self._board.number(), f"/v1/devices/{device}:archive", None, **fields)
+        self.stop.wait(self._rng.expovariate(1 / PAUSE_S))
+        take_back(client, self._board, self._log, self.name, device)
 
     def _belief(self, client: httpx.Client, device: str) -> str | None:
         """What the operator believes to be current: nothing in particular, what was just read, or something made up."""
-        luck = self._rng.random()
-        if luck < 0.5:
-            return ANY
-        if luck < 0.6:
-            return self._rng.choice([None, *self._board.newest(device)])
-        try:
-            return client.get(f"/v1/devices/{device}").json()["current"]
-        except (httpx.HTTPError, ValueError, KeyError):
-            return ANY
+        return ANY if self._rng.random() < 0.5 else self._read_or_made_up(client, device)
+
+    def _read_or_made_up(self, client: httpx.Client, device: str) -> str | None:
+        if self._rng.random() < 0.8:
+            with contextlib.suppress(httpx.HTTPError, ValueError, KeyError):
+                return client.get(f"/v1/devices/{device}").json()["current"]
+        return self._rng.choice([None, *self._board.newest(device)])
+
+
+def take_back(client: httpx.Client, board: Board, log: Log, who: str, device: str) -> None:
+    """Takes an archived device back into service."""
+    _ask(client, log, board.number(), f"/v1/devices/{device}:restore", None, who=who, act="return", device=device)
+
+
+def _believing(expected: str | None) -> dict[str, str | None]:
+    """The part of a body that says what the operator believes to be current."""
+    return {} if expected == ANY else {"expected_current": expected}
 
 
 def create(

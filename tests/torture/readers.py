@@ -60,4 +60,6 @@ def row(shown: Mapping[str, Any]) -> dict[str, Any]:
         "error": shown["error_status"],
         "status": shown["status"],
         "digest": shown["digest"],
+        "patched_from": shown["patched_from"],
+        "restores": shown["restores"],
     }

@@ -8,11 +8,9 @@ at which operators asked and were answered, and replaying it must give what they
 from __future__ import annotations
 
 import collections
-import dataclasses
-import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
+from torture import replay
 from torture.history import ANY, History, Line, Operation
 from torture.violation import Found
 
@@ -23,23 +21,23 @@ def acknowledged(history: History) -> Iterator[Found]:
     """Every acknowledged deployment is listed at the end, as it was made."""
     listed = {device: {row["id"]: row for row in final["rows"]} for device, final in history.finals.items()}
     for each in history.operations:
-        if each.device not in listed or each.outcome != "ok":
+        if each.device not in listed or each.outcome != "ok" or each.key is None:
             continue
         row, final = listed[each.device].get(str(each.key)), history.finals[each.device]
         if row is None:
             yield Found(f"{each.act} of {each.key} was acknowledged, and it is not listed", (*each.lines, final))
-        elif each.act == "create" and (row["n"], row["digest"]) != (each.n, each.digest):
+        elif each.makes and (row["n"], row["digest"]) != (each.n, history.digest(each)):
             yield Found(f"{each.key} is listed with other content than was acknowledged", (*each.lines, final))
 
 
 def refused(history: History) -> Iterator[Found]:
     """What is listed was asked for, once, and not refused; and no answer says that the server is defective."""
-    by_number = {each.n: each for each in history.operations if each.act == "create"}
+    by_number = {each.n: each for each in history.operations if each.makes}
     for final in history.finals.values():
         counts = collections.Counter(row["n"] for row in final["rows"])
         for row in final["rows"]:
             made = by_number.get(row["n"])
-            if made is None or (made.device, made.digest) != (final["device"], row["digest"]):
+            if made is None or (made.device, history.digest(made)) != (final["device"], row["digest"]):
                 yield Found(f"{row['id']} is listed, and nobody asked for it", (final,))
             elif made.outcome == "fail":
                 yield Found(f"{row['id']} is listed, and it was refused", (*made.lines, final))
@@ -53,7 +51,7 @@ def refused(history: History) -> Iterator[Found]:
 def in_order(history: History) -> Iterator[Found]:
     """The recorded order holds the acknowledged acts, does not repeat them, and does not contradict their moments."""
     for device, final in history.finals.items():
-        recorded = _recorded(_groups(final))
+        recorded = _recorded(replay.groups(final))
         acts = [each for each in history.operations if each.device == device]
         yield from _counted(acts, recorded, final)
         placed = [
@@ -61,7 +59,7 @@ def in_order(history: History) -> Iterator[Found]:
             for each in acts
             if each.outcome == "ok"
             and each.act != "restage"  # which can be done more than once, so it has no one place
-            for place in recorded.get((each.act, each.key), ())
+            for place in recorded.get((each.kind, each.key), ())
         ]
         latest: Operation | None = None
         for _, each in sorted(placed, key=lambda pair: pair[0]):
@@ -78,13 +76,14 @@ def expected(history: History) -> Iterator[Found]:
     """Replaying what is recorded gives, before each act, what its operator expected; at most two are wanted at once."""
     for device, final in history.finals.items():
         asked = {
-            (each.act, each.key): each
+            (each.kind, each.key): each
             for each in history.operations
-            if each.device == device and each.outcome == "ok" and each.act in ("create", "deploy")
+            if each.device == device and each.outcome == "ok" and each.kind in ("create", "deploy")
         }
-        state = _State()
-        for group in _groups(final):
-            done = [(name, key) for name in ("create", "deploy") for key in _happened(name, group)]
+        state, groups = replay.State(), replay.groups(final)
+        asked |= _restaged_once(history, device, groups)
+        for group in groups:
+            done = [(name, key) for name in ("create", "deploy", "restage") for key in _happened(name, group)]
             for act in (asked.get(each) for each in done):
                 if act is not None and act.expected not in (ANY, state.current):
                     words = f"{act.act} of {act.key} expected {act.expected} to be current, and {state.current} was"
@@ -102,7 +101,7 @@ def seen(history: History) -> Iterator[Found]:
     acts: dict[str, list[tuple[int, Operation]]] = collections.defaultdict(list)
     for each in history.operations:
         if each.outcome == "ok" and each.key is not None:
-            ordered = each.act == "deploy" or (each.act == "create" and not each.staged)
+            ordered = each.act == "deploy" or (each.makes and not each.staged)
             rank = 2 if each.act == "archive" else int(ordered)
             acts[each.key].append((rank, each))
     for line in history.of("api"):
@@ -113,59 +112,23 @@ def seen(history: History) -> Iterator[Found]:
                         *act.lines, line))  # fmt: skip
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Group:
-    """Changes of one device that were recorded at once."""
-
-    entries: Sequence[Mapping[str, Any]]
-
-    @property
-    def made(self) -> list[str]:
-        return [each["deployment"] for each in self.entries if each["before"] is None]
-
-    @property
-    def ordered(self) -> list[str]:
-        return self._moved("target", "staged", "deployed")
-
-    @property
-    def archived(self) -> list[str]:
-        return [*self._moved("target", "deployed", "archived"), *self._moved("target", "staged", "archived")]
-
-    @property
-    def restaged(self) -> list[str]:
-        return self._moved("activity", "drifted", "staged")
-
-    def _moved(self, which: str, old: str, new: str) -> list[str]:
-        changes = [each for each in self.entries if each["before"] is not None]
-        return [each["deployment"] for each in changes if (each["before"][which], each["after"][which]) == (old, new)]
+def _restaged_once(
+    history: History, device: str, groups: Sequence[replay.Group]
+) -> Mapping[tuple[str, str | None], Operation]:
+    """The acts of restaging of which it is known where they stand in the record."""
+    recorded = collections.Counter(key for group in groups for key in group.restaged)
+    acts: dict[str | None, list[Operation]] = collections.defaultdict(list)
+    for each in history.operations:
+        if each.device == device and each.act == "restage" and each.outcome != "fail":
+            acts[each.key].append(each)
+    return {
+        ("restage", key): found[0]
+        for key, found in acts.items()
+        if len(found) == 1 and found[0].outcome == "ok" and recorded[str(key)] == 1
+    }
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _State:
-    """What is wanted of a device as far as the record was replayed."""
-
-    current: str | None = None
-    wanted: frozenset[str] = frozenset()
-    confirmed: frozenset[str] = frozenset()
-
-    def after(self, group: _Group) -> _State:
-        wanted = self.wanted | set(group.ordered)
-        wanted -= set(group.archived)
-        confirmed = self.confirmed | {
-            each["deployment"] for each in group.entries if each["after"]["activity"] == "deployed"
-        }
-        current = group.ordered[0] if group.ordered else self.current
-        if current not in wanted:
-            current = next(iter(wanted & confirmed), None)
-        return _State(current, frozenset(wanted), frozenset(confirmed))
-
-
-def _groups(final: Line) -> list[_Group]:
-    grouped = itertools.groupby(final["entries"], key=lambda each: (each["at"], each["actor"]))
-    return [_Group(list(entries)) for _, entries in grouped]
-
-
-def _happened(act: str, group: _Group) -> list[str]:
+def _happened(act: str, group: replay.Group) -> list[str]:
     """The deployments to which a group does what such an act does."""
     if act == "create":
         return group.made
@@ -173,10 +136,11 @@ def _happened(act: str, group: _Group) -> list[str]:
         return [each for each in group.ordered if each not in group.made]
     if act == "restage":
         return group.restaged
-    return [] if group.ordered or group.made or group.entries[0]["actor"] == "device" else group.archived
+    others = group.ordered or group.made or group.retires or group.entries[0]["actor"] == "device"
+    return [] if others else group.archived
 
 
-def _recorded(groups: Sequence[_Group]) -> Mapping[tuple[str, str | None], Sequence[int]]:
+def _recorded(groups: Sequence[replay.Group]) -> Mapping[tuple[str, str | None], Sequence[int]]:
     """Where the record has each act: the places of the groups that do what it does."""
     found: dict[tuple[str, str | None], list[int]] = collections.defaultdict(list)
     for place, group in enumerate(groups):
@@ -191,7 +155,8 @@ def _counted(
 ) -> Iterator[Found]:
     asked: dict[tuple[str, str | None], list[Operation]] = collections.defaultdict(list)
     for each in acts:
-        asked[each.act, each.key].append(each)
+        if each.key is not None or each.makes:
+            asked[each.kind, each.key].append(each)
     for act, key in {*recorded, *asked}:
         outcomes = collections.Counter(each.outcome for each in asked[act, key])
         least, found = outcomes["ok"], len(recorded.get((act, key), ()))

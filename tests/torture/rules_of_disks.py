@@ -30,7 +30,7 @@ def proof(history: History) -> Iterator[Found]:
             told.add(key)
             if key not in first or first[key]["begin"] > line["at"]:
                 yield Found(f"{key} was reported deployed, and was not on the disk before", _with(line, first.get(key)))
-            elif entry["digest"] not in (None, history.creates[key].digest):
+            elif entry["digest"] not in (None, history.digest(history.creates[key])):
                 yield Found(f"{key} was reported deployed with another digest", (*history.creates[key].lines, line))
 
 
@@ -44,7 +44,7 @@ def whole(history: History) -> Iterator[Found]:
             yield Found(f"{line['tree']} held files of {len(line['marks'])} contents", (line,))
         elif made is None or made.device != line["device"]:
             yield Found(f"{line['tree']} was found, which is no deployment of {line['device']}", (line,))
-        elif made.digest != line["digest"]:
+        elif history.digest(made) != line["digest"]:
             yield Found(f"{line['tree']} held other files than its deployment", (*made.lines, line))
 
 
@@ -97,7 +97,7 @@ def _found(history: History) -> Mapping[str, Sequence[Line]]:
     for line in history.of("disk"):
         if line["tree"] is not None:
             made = history.creates.get(_deployment(line))
-            if made is not None and made.digest == line["digest"]:
+            if made is not None and history.digest(made) == line["digest"]:
                 found[_deployment(line)].append(line)
     return {key: sorted(lines, key=lambda line: line["begin"]) for key, lines in found.items()}
 

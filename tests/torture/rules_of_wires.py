@@ -25,7 +25,7 @@ def orders(history: History) -> Iterator[Found]:
         newest[line["device"], line["client"]] = line
         if line["deployment"] is not None:
             made = history.creates.get(line["deployment"])
-            if made is None or (made.device, made.digest) != (line["device"], line["digest"]):
+            if made is None or (made.device, history.digest(made)) != (line["device"], line["digest"]):
                 yield Found(f"{line['deployment']} was ordered, and was not made so for {line['device']}", (line,))
 
 

@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +144,8 @@ def _run(settings: Settings, directory: Path, log: Log) -> Mapping[str, int]:
         _listen(world, log, settings.quiet)
         for name in names:
             _look_back(world, name, log)
+        verdict = world.api("GET", "/v1/history:verify").json()
+        log.write("verified", whole=verdict["whole"], entries=verdict["entries"], reason=verdict["reason"])
         assert world.tap.unreadable == [], world.tap.unreadable
         return nemesis.counts
     finally:
@@ -170,6 +172,8 @@ def _last_wishes(world: TortureWorld, board: operators.Board, log: Log, rng: ran
     they are back the broker forgets it.
     """
     names = list(world.tortured)
+    for name in names:
+        _take_back(world, board, log, name)
     if amnesia:
         late = [world.tortured[name].wire_id for name in names[1::2]]
         topics = [world.tap.topic(wire_id) for wire_id in late]
@@ -185,6 +189,20 @@ def _last_wishes(world: TortureWorld, board: operators.Board, log: Log, rng: ran
         log.write("healed", at=log.now())
     for name in names[::2]:
         _wish(world, board, log, name, rng)
+
+
+def _take_back(world: TortureWorld, board: operators.Board, log: Log, name: str) -> None:
+    """Has the device in service, and does not give up."""
+    headers = {"Authorization": f"Bearer {world.token}"}
+    end = time.monotonic() + SETTLED_WITHIN_S
+    with httpx.Client(base_url=world.url, headers=headers, timeout=10) as client:
+        while True:
+            with contextlib.suppress(httpx.HTTPError):
+                if client.get(f"/v1/devices/{name}").json()["archived_at"] is None:
+                    return
+                operators.take_back(client, board, log, "operator-0", name)
+            assert time.monotonic() < end, "the cloud does not take devices back any more"
+            time.sleep(0.1)
 
 
 def _wish(world: TortureWorld, board: operators.Board, log: Log, name: str, rng: random.Random) -> None:
@@ -254,7 +272,9 @@ def _look_back(world: TortureWorld, name: str, log: Log) -> None:
     begin = log.now()
     document = world.api("GET", f"/v1/devices/{name}").json()
     rows = [{"id": each["id"], **readers.row(each)} for each in world.pages("/v1/deployments", device=name)]
-    entries = [_entry(each) for each in world.pages(f"/v1/devices/{name}/history") if each["deployment_id"]]
+    recorded = list(world.pages(f"/v1/devices/{name}/history"))
+    retired = {(each["at"], each["actor"]) for each in recorded if each["action"] == "device_archived"}
+    entries = [_entry(each, retired) for each in recorded if each["deployment_id"]]
     found = reading.look(robot.robot.root)
     log.write(
         "final",
@@ -269,11 +289,12 @@ def _look_back(world: TortureWorld, name: str, log: Log) -> None:
     )
 
 
-def _entry(shown: Mapping[str, Any]) -> dict[str, Any]:
-    """What a history keeps of a recorded change."""
+def _entry(shown: Mapping[str, Any], retired: Collection[tuple[str, str]]) -> dict[str, Any]:
+    """What a history keeps of a recorded change; ``retired`` is when the device was archived, and by whom."""
     return {
         "at": shown["at"],
         "actor": shown["actor"],
+        "retired": (shown["at"], shown["actor"]) in retired,
         "deployment": shown["deployment_id"],
         "before": _statuses(shown["before"]),
         "after": _statuses(shown["after"]),

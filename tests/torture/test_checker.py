@@ -21,16 +21,28 @@ def _statuses(text: str) -> dict[str, str]:
     return dict(zip(("target", "activity", "error"), text.split("/"), strict=True))
 
 
+_MADE = {"patched_from": None, "restores": None}
+
+
 def _row(n: int, text: str) -> dict[str, Any]:
     target, activity, error = text.split("/")
     status = activity if error == "none" else error
-    return {"n": n, "target": target, "activity": activity, "error": error, "status": status, "digest": f"D{n}"}
+    return {
+        "n": n,
+        "target": target,
+        "activity": activity,
+        "error": error,
+        "status": status,
+        "digest": f"D{n}",
+        **_MADE,
+    }
 
 
 def _entry(at: str, actor: str, deployment: str, before: str | None, after: str) -> dict[str, Any]:
     return {
         "at": at,
         "actor": actor,
+        "retired": False,
         "deployment": deployment,
         "before": _statuses(before) if before else None,
         "after": _statuses(after),
@@ -107,6 +119,7 @@ def good() -> Lines:
         {"kind": "info", "n": 5, "at": 4.4, "why": "ReadTimeout"},
         {"kind": "healed", "at": 5.0},
         {"kind": "settled", "within": 0.2, "why": None},
+        {"kind": "verified", "whole": True, "entries": 9, "reason": ""},
         {"kind": "quiet", "begin": 6.0, "end": 9.0, "messages": 0},
         {
             "kind": "final",
@@ -182,6 +195,21 @@ def _row_is(place: int, row: dict[str, Any]) -> Change:
     return lambda lines: _final(lines)["rows"][place].update(row)
 
 
+def _answered(n: int, at: float, act: str, id_: str, **fields: Any) -> Lines:
+    return [_invoke(n, at, act, **fields), {"kind": "ok", "n": n, "at": at + 0.1, "id": id_}]
+
+
+def _rolled_back(to: str, digest: str, before: str = "deployed/deployed/none") -> Change:
+    """B was current, and an order that the operator believes to go back makes X."""
+    row = {"id": X, **_row(6, "deployed/queued/none"), "restores": to, "digest": digest}
+    recorded = [
+        _entry("t7", "admin", X, None, _FIRST),
+        _entry("t7", "admin", X, _FIRST, "deployed/queued/none"),
+        _entry("t7", "admin", B, before, before),
+    ]
+    return _both(_adding(*_answered(6, 4.5, "rollback", X)), _listing(row), _recording(*recorded))
+
+
 _FIRST = "staged/staged/none"
 _STRANGER = {"id": X, **_row(5, _FIRST)}
 
@@ -217,6 +245,13 @@ BAD: Mapping[str, Mapping[str, Change]] = {
         "another was current": _of("invoke", 2, expected=None),
         "nothing was current": _of("invoke", 0, expected=B),
         "another was current, and it was only staged": _of("invoke", 1, expected=None),
+        "another was current when it was restaged": _both(
+            _adding(*_answered(6, 4.5, "restage", X, key=X, expected=A)),
+            _recording(
+                _entry("t7", "admin", X, _FIRST, "staged/drifted/none"),
+                _entry("t8", "admin", X, "staged/drifted/none", _FIRST),
+            ),
+        ),
         "what is current was not ordered": lambda lines: lines[-1]["document"].update(current=A),
         "three are wanted": _recording(
             *(_entry("t7", "admin", f"DPL-{name}", _FIRST, "deployed/queued/none") for name in "XY")
@@ -227,6 +262,29 @@ BAD: Mapping[str, Mapping[str, Change]] = {
         "archived, and read as deployed": _both(
             _adding(_invoke(6, 3.2, "archive", key=B), {"kind": "ok", "n": 6, "at": 3.3, "id": B}),
         ),
+    },
+    "rollbacks restore": {
+        "what was current": _rolled_back(B, "D2"),
+        "what never was in force": _rolled_back("DPL-Z", "D1"),
+        "with another content": _rolled_back(A, "D2"),
+        "what failed": _both(
+            lambda lines: _final(lines)["entries"][7]["after"].update(error="failed"), _rolled_back(A, "D1")
+        ),
+    },
+    "patches say of what": {
+        "of nothing": _both(
+            _adding(*_answered(6, 4.5, "patch", X, key=A, digest="D6")), _listing({"id": X, **_row(6, _FIRST)})
+        ),
+    },
+    "out of service, nothing new": {
+        "made": _adding(*_answered(6, 0.5, "retire", "DEV-1")),
+        "ordered": _adding(
+            *_answered(6, 2.5, "retire", "DEV-1"), *_answered(7, 3.5, "return", "DEV-1")
+        ),
+    },
+    "the record is whole": {
+        "it is not": _of("verified", whole=False, reason="entry 7 is not what was recorded"),
+        "nobody looked": _without("verified"),
     },
     "never back": {
         "in one reader's eyes": _adding(_api(4.0, A=_row(1, "deployed/deployed/none"))),
@@ -314,6 +372,9 @@ def test_a_bad_history_is_found_out(rule: str, name: str) -> None:
 
 
 OTHERS: Mapping[str, Change] = {
+    "a device is archived and returns": _adding(
+        *_answered(6, 3.2, "retire", "DEV-1"), *_answered(7, 3.5, "return", "DEV-1")
+    ),
     "what may have happened did": _both(_listing(_STRANGER), _recording(_entry("t7", "admin", X, None, _FIRST))),
     "two readers at once": _adding({**_api(3.65, A=_row(1, "archived/removing/none")), "who": "reader-2"}),
     "an order is repeated by another connection": _adding({**_order(3.9, 2, B, A), "client": "cloud-2"}),
@@ -336,7 +397,7 @@ def test_a_violation_shows_the_lines_that_prove_it() -> None:
     lines.append(_disk(2.0, None))
     (found,) = check(History(lines))
     assert str(found).splitlines()[0] == "absence is no command: amr-1 lost its configuration without an order"
-    assert [line.number for line in found.lines] == [7, 29]
+    assert [line.number for line in found.lines] == [7, 30]
     assert '"tree": "DPL-A"' in str(found)
 
 

@@ -220,12 +220,17 @@ def _change_one_value(fleet: Fleet, version: str) -> None:
     fleet.screen.say(f"The old deployments went {' -> '.join(_without_repeats(seen))}.")
 
 
+def _standing(fleet: Fleet, name: str) -> list[tuple[str, str]]:
+    """Each deployment of a robot, and its status."""
+    return [(each["id"], each["status"]) for each in fleet.deployments(name)]
+
+
 def _refuse(fleet: Fleet, version: str) -> None:
     name = next(iter(fleet.robots))
-    before = fleet.deployments(name)
+    before = _standing(fleet, name)
     answer = fleet.deploy(name, version, _configs("motion-control-bad.yaml"))
     problem = _must(answer, 422, "the bad config is refused")
-    if fleet.deployments(name) != before:
+    if _standing(fleet, name) != before:
         raise DemoError(f"the refused config changed the deployments of {name}")
     fleet.screen.say("A config that breaks its schema is refused, and nothing changes:")
     for error in problem["errors"]:

@@ -64,6 +64,12 @@ class Order(enum.StrEnum):
     DEPLOY = "deploy"
     ARCHIVE = "archive"
     RESTAGE = "restage"
+    MERGE = "merge"
+    PATCH = "patch"
+    ROLL_BACK = "roll-back"
+    DEPLOY_ALL = "deploy-all"
+    ARCHIVE_ALL = "archive-all"
+    RETIRE = "retire"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -73,7 +79,8 @@ class Act:
     Attributes:
         at: the moment, in seconds.
         robot: which; 0 where it is none's.
-        seconds: how long it lasts.
+        seconds: how long it lasts; of an operator, how long passes between looking and acting, or until a device
+            that was archived is taken back, 0 for never.
         steps: how many steps are done before it strikes; ``again`` likewise, after the start that follows, or -1.
         pick: which of those that there are, for what is chosen when it happens.
     """
@@ -93,6 +100,8 @@ class Act:
         words += [f"robot {self.robot}"] if self.robot else []
         if isinstance(self.what, Order):
             words += [f"({self.fate.value}, {self.release})"] if self.what in (Order.ORDER, Order.STAGE) else []
+            words += [f"({self.release})"] if self.what in (Order.DEPLOY_ALL, Order.ARCHIVE_ALL) else []
+            words += [f"after {self.seconds:.1f} s"] if self.seconds else []
             return " ".join(words)
         words += [f"after {self.steps} steps"] if self.what in _STRIKES else []
         words += [f"and again after {self.again}"] if self.again >= 0 else []
@@ -120,7 +129,25 @@ _MEAN_S: dict[Fault, float] = {
 _WEIGHTS = {Fault.POWER: 4, Fault.KILL: 2, Fault.OFFLINE: 2, Fault.CLOUD_KILL: 2}
 _MOST_STEPS = 32
 """To bring one deployment on and take another off takes about so many."""
-_ORDERS = (Order.ORDER,) * 5 + (Order.STAGE,) * 3 + (Order.DEPLOY,) * 3 + (Order.ARCHIVE,) * 2 + (Order.RESTAGE,)
+_ORDERS: dict[Order, int] = {
+    Order.ORDER: 12,
+    Order.STAGE: 8,
+    Order.DEPLOY: 5,
+    Order.ARCHIVE: 3,
+    Order.RESTAGE: 5,
+    Order.MERGE: 3,
+    Order.PATCH: 2,
+    Order.ROLL_BACK: 3,
+    Order.DEPLOY_ALL: 1,
+    Order.ARCHIVE_ALL: 1,
+    Order.RETIRE: 1,
+}
+_THINKS_S = (0.0, 5.0, 300.0)
+"""How long an operator looks at something before acting, on average."""
+_RETIRED_S = (0.0, 60.0, 600.0)
+_OVERTAKEN = frozenset({Order.RESTAGE, Order.MERGE})
+"""Half of these are overtaken by a new order of somebody else."""
+_PATIENT = {Order.DEPLOY: _THINKS_S, Order.RESTAGE: _THINKS_S, Order.MERGE: _THINKS_S, Order.RETIRE: _RETIRED_S}
 _FATES = (Fate.GOOD,) * 7 + (Fate.BAD_PATH, Fate.BAD_CONTENT, Fate.BAD_MODE)
 _ORDERS_PER_HOUR = 6.0
 _FAULTS_PER_HOUR = 8.0
@@ -139,14 +166,23 @@ def draw(rng: random.Random, robots: int, seconds: float, faults: Collection[Fau
     share = robots * seconds / 3600.0
     bursts = [rng.uniform(0.0, seconds) for _ in range(max(1, round(share * _BURSTS_PER_HOUR)))]
     count = max(2, round(share * _ORDERS_PER_HOUR))
-    acts = [_order(rng, _moment(rng, bursts, seconds), rng.randint(1, robots)) for _ in range(count)]
+    acts = [_order(rng, _moment(rng, bursts, seconds), rng.randint(1, robots), seconds) for _ in range(count)]
+    acts += [
+        dataclasses.replace(act, at=rng.uniform(act.at, act.at + act.seconds), what=Order.ORDER, seconds=0.0)
+        for act in acts
+        if act.what in _OVERTAKEN and rng.random() < 0.5
+    ]
     if known:
         orders = tuple(acts)
         for _ in range(max(1, round(share * _FAULTS_PER_HOUR))):
             if rng.random() < 0.5:
                 beside = rng.choice(orders)
                 apart = rng.choice((-1.0, 1.0)) * rng.expovariate(1.0 / rng.choice((0.05, 1.0, 30.0)))
-                acts.append(_fault(rng, min(max(0.0, beside.at + apart), seconds), beside.robot, known))
+                acts.append(
+                    _fault(
+                        rng, min(max(0.0, beside.at + apart), seconds), beside.robot or rng.randint(1, robots), known
+                    )
+                )
             else:
                 acts.append(_fault(rng, _moment(rng, bursts, seconds), rng.randint(1, robots), known))
     return sorted(acts, key=lambda act: act.at)
@@ -159,11 +195,14 @@ def _moment(rng: random.Random, bursts: Sequence[float], seconds: float) -> floa
     return min(rng.choice(bursts) + rng.expovariate(1.0 / scale), seconds)
 
 
-def _order(rng: random.Random, at: float, robot: int) -> Act:
+def _order(rng: random.Random, at: float, robot: int, until: float) -> Act:
+    what = rng.choices(list(_ORDERS), list(_ORDERS.values()))[0]
+    mean = rng.choice(_PATIENT.get(what, (0.0,)))
     return Act(
         at,
-        rng.choice(_ORDERS),
-        robot=robot,
+        what,
+        robot=0 if what in (Order.DEPLOY_ALL, Order.ARCHIVE_ALL) else robot,
+        seconds=min(until - at, rng.expovariate(1.0 / mean)) if mean else 0.0,
         pick=rng.randrange(100),
         fate=rng.choice(_FATES),
         release=rng.choice(RELEASES),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+from collections.abc import Mapping
 
 from shallop_protocol import cloud, desired, digests, ids
 from shallop_protocol.desired import Instance, Manifest
@@ -29,12 +30,16 @@ class Load:
     """A deployment.
 
     Attributes:
+        texts: what its author wrote, by path.
         tree: what a reader finds where it is in force.
+        restores: the deployment whose content it brings back, if it does.
     """
 
     manifest: Manifest
     fate: Fate
+    texts: Mapping[str, str]
     tree: Tree
+    restores: str | None = None
 
     @property
     def id(self) -> str:
@@ -49,9 +54,34 @@ class Load:
 
 def load(robot: int, number: int, fate: Fate = Fate.GOOD, release: str = RELEASES[0]) -> Load:
     """The n-th deployment for a robot. Robots and numbers count from 1."""
-    deployment = ids.make(ids.Prefix.DEPLOYMENT, (robot << 40 | number).to_bytes(ids.RANDOM_BYTES, "big"))
-    files = {path: f"# {deployment}\npart: {path}\n" for path in _PATHS[: 1 + number % len(_PATHS)]}
-    instances = tuple(_instance(deployment, place, path, text) for place, (path, text) in enumerate(files.items()))
+    deployment = _id(robot, number)
+    texts = {path: _text(deployment, path) for path in _PATHS[: 1 + number % len(_PATHS)]}
+    return _load(deployment, fate, release, texts)
+
+
+def restored(robot: int, number: int, old: Load) -> Load:
+    """The n-th deployment for a robot, which brings back the content of an earlier one."""
+    made = _load(_id(robot, number), old.fate, old.manifest.release, old.texts)
+    return dataclasses.replace(made, restores=old.id)
+
+
+def patched(robot: int, number: int, old: Load) -> Load:
+    """The n-th deployment for a robot: an earlier one, with another content of its last file."""
+    deployment, last = _id(robot, number), [*old.texts][-1]
+    texts = {**old.texts, last: _text(deployment, last)}
+    return _load(deployment, old.fate, old.manifest.release, texts)
+
+
+def _id(robot: int, number: int) -> str:
+    return ids.make(ids.Prefix.DEPLOYMENT, (robot << 40 | number).to_bytes(ids.RANDOM_BYTES, "big"))
+
+
+def _text(deployment: str, path: str) -> str:
+    return f"# {deployment}\npart: {path}\n"
+
+
+def _load(deployment: str, fate: Fate, release: str, texts: Mapping[str, str]) -> Load:
+    instances = tuple(_instance(deployment, place, path, text) for place, (path, text) in enumerate(texts.items()))
     first, *others = instances
     if fate is Fate.BAD_PATH:
         first = first.model_copy(update={"path": "../stolen.yaml"})
@@ -67,7 +97,7 @@ def load(robot: int, number: int, fate: Fate = Fate.GOOD, release: str = RELEASE
         instances=instances,
     )
     tree = {instance.path: (instance.data, int(instance.mode, 8)) for instance in instances}
-    return Load(manifest, fate, tree)
+    return Load(manifest, fate, texts, tree)
 
 
 def _instance(deployment: str, place: int, path: str, text: str) -> Instance:

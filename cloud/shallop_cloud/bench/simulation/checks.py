@@ -15,9 +15,11 @@ from shallop_device import store
 from shallop_protocol import cloud, device, messages
 from shallop_protocol.statuses import Activity, Error, Statuses, Target, may_become
 
+from shallop_cloud.bench.simulation import wishes
 from shallop_cloud.bench.simulation.cargo import Load
 from shallop_cloud.bench.simulation.disk import Disk, Seen
 from shallop_cloud.bench.simulation.violation import Violation
+from shallop_cloud.bench.simulation.wishes import Wish
 
 MOST_NAMES = 60
 """How many names there may be in the agent's two directories at any time, whatever happened: S22."""
@@ -219,6 +221,8 @@ class ShoreChecks:
 
     Attributes:
         finished: the deployments that are over, with their last statuses.
+        ordered: those that were ever ordered, in this order.
+        in_force: those that were ever confirmed; ``unsound`` those that failed.
         moved: called with each deployment whose statuses change, and those.
     """
 
@@ -226,14 +230,24 @@ class ShoreChecks:
         self.name = robot.name
         self._tell = tell
         self.finished: dict[str, Statuses] = {}
+        self.ordered: list[str] = []
+        self.in_force: set[str] = set()
+        self.unsound: set[str] = set()
         self.moved: Callable[[str, Statuses], None] = _unwatched
         self.is_restored = False
         self._robot = robot
         self._loads = loads
 
-    def recorded(self, before: cloud.Device, after: cloud.Device, withdrawn: str | None) -> None:
-        """S4 to S10, S13: a new state takes the place of another; ``withdrawn`` is what an operator gave up."""
-        self._check_kept(before, after, withdrawn)
+    def recorded(self, before: cloud.Device, after: cloud.Device, wish: Wish | None) -> None:
+        """S4 to S10, S13, S23 to S26: a new state takes the place of another; ``wish`` is what was asked for."""
+        self._check_kept(before, after, wish.named if wish and wish.withdraws else None)
+        try:
+            wishes.check(before, after, wish)
+            if wish and wish.made and wish.made.restores and not self.is_restored:
+                sound = [name for name in self.ordered if name in self.in_force - self.unsound]
+                wishes.check_rolled_back(before.desired, wish.made, self._loads, self.ordered, sound)
+        except Violation as found:
+            self._fail(found.invariant, found.words)
         for known in after.deployments.values():
             was = before.deployments.get(known.id)
             if was is not None and was.statuses != known.statuses:
@@ -252,6 +266,8 @@ class ShoreChecks:
             self._fail(
                 "S8", f"target deployed have {sorted(wanted)}, desired is {after.desired}, {after.fallback} beside"
             )
+        self._check_places(after)
+        self.ordered += [name for name in wanted if name not in self.ordered]
         if after.generation < before.generation or after.published > after.generation:
             self._fail("S8", f"generation {before.generation} becomes {after.generation}, {after.published} published")
         if after.generation == before.generation and (after.desired, after.fallback) != (
@@ -276,6 +292,16 @@ class ShoreChecks:
             if in_force and then.target is Target.ARCHIVED and known.id != withdrawn and then.error is not Error.FAILED:
                 self._fail("S9", f"{known.id} is given up before its successor {after.desired} is confirmed")
 
+    def _check_places(self, after: cloud.Device) -> None:
+        """S8: at most one is on its way, one in force, and one waits on each release."""
+        places = collections.Counter(
+            known.release if known.statuses.target is Target.STAGED else known.statuses.activity
+            for known in after.deployments.values()
+            if known.statuses.target is not Target.ARCHIVED
+        )
+        if taken := [f"{count} are {place}" for place, count in places.items() if count > 1]:
+            self._fail("S8", f"of one robot {', '.join(taken)}")
+
     def _check_over(self, known: cloud.Deployment) -> None:
         self.finished[known.id] = known.statuses
         if self._robot.visible == known.id and self._robot.keeps_all and not self.is_restored:
@@ -285,6 +311,10 @@ class ShoreChecks:
         words = f"{deployment} goes from {was} to {then}"
         self._tell("the cloud", words)
         self.moved(deployment, then)
+        if then.activity is Activity.DEPLOYED:
+            self.in_force.add(deployment)
+        if then.error is Error.FAILED:
+            self.unsound.add(deployment)
         if not may_become(was, then):
             self._fail("S6", f"the table forbids it: {words}")
         if _TARGETS.index(then.target) < _TARGETS.index(was.target):

@@ -13,6 +13,7 @@ from shallop_cloud.bench.simulation import cargo
 from shallop_cloud.bench.simulation.fleet_plan import Links, Plan, Wave
 from shallop_cloud.bench.simulation.robot import Robot
 from shallop_cloud.bench.simulation.run import unlogged
+from shallop_cloud.bench.simulation.wishes import Wish
 from shallop_cloud.bench.simulation.world import World
 
 SHARES = (0.5, 0.9, 0.99, 1.0)
@@ -124,9 +125,11 @@ class _Rehearsal:
     def _deploy(self, watch: _Watch, number: int, bad: float) -> None:
         self._emptied.discard(number)
         fate = cargo.Fate.BAD_MODE if self._rng.random() < bad else cargo.Fate.GOOD
-        load = self.world.new_load(number, fate, cargo.RELEASES[0])
+        load = self.world.operators.new_load(number, fate, cargo.RELEASES[0])
         self._purposes[load.id] = (watch, number)
-        self.world.shore.act(self._robots[number].wire, lambda device: cloud.order(device, load.deployment))
+        self.world.shore.act(
+            self._robots[number].wire, Wish(lambda device: cloud.order(device, load.deployment), made=load)
+        )
 
     def _take_off(self, watch: _Watch, number: int) -> None:
         self._emptied.add(number)
@@ -136,7 +139,7 @@ class _Rehearsal:
             watch.moments.append(0.0)
             return
         self._purposes[current] = (watch, number)
-        self.world.shore.act(wire, lambda device: cloud.archive(device, current), current)
+        self.world.shore.act(wire, Wish(lambda device: cloud.archive(device, current), named=current, withdraws=True))
 
     def _watch(self, robot: Robot) -> None:
         def moved(deployment: str, statuses: Statuses) -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 from shallop_protocol import cloud, desired, dsse, errors, ids, messages, topics
 from shallop_protocol.statuses import Activity
@@ -22,6 +23,7 @@ from shallop_cloud.bench.simulation.power import Cut, Power
 from shallop_cloud.bench.simulation.robot import BEGINNING, TOPICS, Robot
 from shallop_cloud.bench.simulation.timeline import Appointment, Timeline
 from shallop_cloud.bench.simulation.violation import Violation
+from shallop_cloud.bench.simulation.wishes import Wish
 
 REASSERT_EVERY_S = 300.0
 RECONNECT_CAP_S = 60.0
@@ -36,13 +38,17 @@ class Record:
     """What is recorded of one robot.
 
     Attributes:
-        device: without the deployments that are over, which the store keeps elsewhere.
+        device: without the deployments that are over, which are ``over``.
         taken: the newest report of each incarnation that was recorded.
+        made: all deployments that were ever recorded, in this order; ``in_force`` those that were confirmed.
         online, presence_incarnation, connection: of the presence message that counted last.
     """
 
     device: cloud.Device
     taken: Mapping[str, int] = dataclasses.field(default_factory=dict[str, int])
+    over: Mapping[str, cloud.Deployment] = dataclasses.field(default_factory=dict[str, cloud.Deployment])
+    made: tuple[str, ...] = ()
+    in_force: frozenset[str] = frozenset()
     online: bool = False
     presence_incarnation: str | None = None
     connection: int = 0
@@ -123,17 +129,20 @@ class Shore:
         for checks in self.checks.values():
             checks.is_restored = True
 
-    def act(self, wire: str, decide: Callable[[cloud.Device], cloud.Device], withdrawn: str | None = None) -> bool:
-        """Does what an operator asks for. False if the present state forbids it, or nobody is there to ask.
-
-        Args:
-            withdrawn: the deployment that the operator gives up, if that is what is asked for.
-        """
+    def act(self, wire: str, wish: Wish) -> bool:
+        """Does what an operator asks for. False if the present state forbids it, or nobody is there to ask."""
         if not self.is_up:
             return False
-        before = self.records[wire].device
+        record = self.records[wire]
+        before = record.device
+        if wish.named is not None and wish.named not in before.deployments:
+            if wish.named not in record.over:
+                self._tell("the cloud", "refuses: it is not found")
+                return False
+            known = {**before.deployments, wish.named: record.over[wish.named]}
+            before = dataclasses.replace(before, deployments=known)
         try:
-            self._record(wire, decide(before), withdrawn=withdrawn)
+            self._record(wire, wish.decide(before), wish=wish)
         except cloud.Conflict as conflict:
             self._tell("the cloud", f"refuses: {conflict.code}")
             return False
@@ -313,16 +322,32 @@ class Shore:
         wire: str,
         after: cloud.Device,
         taken: Mapping[str, int] | None = None,
-        withdrawn: str | None = None,
+        wish: Wish | None = None,
     ) -> None:
         """The store takes a new state, in one transaction."""
         self.power.step()
         record = self.records[wire]
-        self.checks[wire].recorded(record.device, after, withdrawn)
+        self.checks[wire].recorded(record.device, after, wish)
+        past = _past(record, after)
         live = {name: known for name, known in after.deployments.items() if not known.is_finished}
         if len(live) != len(after.deployments):
             after = dataclasses.replace(after, deployments=live)
-        self.records[wire] = dataclasses.replace(record, device=after, taken=record.taken if taken is None else taken)
+        taken = record.taken if taken is None else taken
+        self.records[wire] = dataclasses.replace(record, device=after, taken=taken, **past)
+
+
+def _past(record: Record, after: cloud.Device) -> dict[str, Any]:
+    """What is to be remembered of deployments once they are over, where that changed."""
+    changed = [known for known in after.deployments.values() if known != record.device.deployments.get(known.id)]
+    if not changed:
+        return {}
+    return {
+        "over": {**record.over, **{known.id: known for known in changed if known.is_finished}},
+        "made": (*record.made, *(known.id for known in changed if known.id not in record.made)),
+        "in_force": record.in_force.union(
+            known.id for known in changed if known.statuses.activity is Activity.DEPLOYED
+        ),
+    }
 
 
 def _only_tidies(device: cloud.Device) -> bool:

@@ -6,14 +6,14 @@ import collections
 import random
 from collections.abc import Callable, Sequence
 
-from shallop_protocol import cloud, dsse
-from shallop_protocol.statuses import Activity, Target
+from shallop_protocol import dsse
 
 from shallop_cloud.bench.simulation import cargo
 from shallop_cloud.bench.simulation.acts import Act, Fault, Order
 from shallop_cloud.bench.simulation.broker import Broker, Habits, Mood
 from shallop_cloud.bench.simulation.faults import Faults
 from shallop_cloud.bench.simulation.kernel import Kernel
+from shallop_cloud.bench.simulation.operators import Operators
 from shallop_cloud.bench.simulation.robot import Robot
 from shallop_cloud.bench.simulation.shore import Shore
 from shallop_cloud.bench.simulation.timeline import Timeline
@@ -59,9 +59,9 @@ class World:
             self._stream(seed, "cloud"),
             self.tell,
         )
-        self._by_number = {robot.number: robot for robot in self.robots.values()}
-        self._faults = Faults(self.timeline, self.broker, self.shore, self._by_number, self.tell)
-        self._made = dict.fromkeys(self._by_number, 0)
+        by_number = {robot.number: robot for robot in self.robots.values()}
+        self.operators = Operators(self.timeline, self.shore, by_number, self.loads)
+        self._faults = Faults(self.timeline, self.broker, self.shore, by_number, self.tell)
 
     def start(self, plan: Sequence[Act]) -> None:
         """Everything starts, and the acts wait for their moment."""
@@ -93,47 +93,16 @@ class World:
         """Something happened that somebody could have seen."""
         self.trace.append(f"{self.timeline.now:12.3f}  {who:<9} {words}")
 
-    def new_load(self, robot: int, fate: cargo.Fate, release: str) -> cargo.Load:
-        """A deployment that is new."""
-        self._made[robot] += 1
-        load = cargo.load(robot, self._made[robot], fate, release)
-        self.loads[load.id] = load
-        return load
-
     def _doing(self, act: Act) -> Callable[[], None]:
         def do() -> None:
             self.tell("the world" if isinstance(act.what, Fault) else "operator", str(act))
             if isinstance(act.what, Order):
-                self._order(act, act.what)
+                self.operators.happen(act, act.what)
             else:
                 self._faults.happen(act, act.what)
 
         return do
 
-    def _order(self, act: Act, what: Order) -> None:
-        robot = self._by_number[act.robot]
-        if what in (Order.ORDER, Order.STAGE):
-            load = self.new_load(robot.number, act.fate, act.release)
-            decide = cloud.order if what is Order.ORDER else cloud.stage
-            self.shore.act(robot.wire, lambda device: decide(device, load.deployment))
-            return
-        known = [each for each in self.shore.records[robot.wire].device.deployments.values() if _suits(each, what)]
-        if known:
-            chosen = known[act.pick % len(known)].id
-            decide = {Order.DEPLOY: cloud.deploy, Order.ARCHIVE: cloud.archive, Order.RESTAGE: cloud.restage}[what]
-            withdrawn = chosen if what is Order.ARCHIVE else None
-            self.shore.act(robot.wire, lambda device: decide(device, chosen), withdrawn)
-
     @staticmethod
     def _stream(seed: str, name: str) -> random.Random:
         return random.Random(f"{seed}/{name}")  # noqa: S311  made to be repeated
-
-
-def _suits(deployment: cloud.Deployment, order: Order) -> bool:
-    """Whether an operator would think of doing this to it; now and then it is forbidden all the same."""
-    statuses = deployment.statuses
-    if order is Order.DEPLOY:
-        return statuses.target is Target.STAGED
-    if order is Order.RESTAGE:
-        return statuses.activity is Activity.DRIFTED
-    return True
