@@ -11,7 +11,7 @@ help:
 	@echo "make planted      plant known mistakes in copies of the source; the simulation must find each of them"
 	@echo "make model-check  explore every way through small worlds of one robot and one cloud"
 	@echo "make torture      real processes under faults, on both brokers, $(seconds) s each (seconds=N), checked afterwards"
-	@echo "make benchmarks   take all figures anew and make the tables of docs/performance.md (about a quarter of an hour)"
+	@echo "make benchmarks   take all figures anew and make the tables of docs/performance.md (about half an hour)"
 
 planted:
 	uv run python tests/planted/run.py
@@ -30,6 +30,7 @@ benchmarks:
 	for b in mosquitto amqtt; do uv run python benchmarks/latency.py --broker $$b --json > $(results)/latency-$$b.json || exit 1; done
 	uv run python benchmarks/cold_start.py --robots 10000 --json > $(results)/cold-start.json
 	uv run python benchmarks/growth.py --json > $(results)/growth.json
+	for e in sqlite postgresql; do uv run python benchmarks/scale.py --engine $$e --json > $(results)/scale-$$e.json || exit 1; done
 	uv run python benchmarks/footprint.py --json > $(results)/footprint.json
 	uv run python benchmarks/peers.py --json > $(results)/peers.json
 	uv run python benchmarks/table.py

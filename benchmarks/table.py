@@ -154,6 +154,18 @@ GOALS = [
         unit="bytes",
         where=GROWN,
     ),
+    *(
+        Goal(
+            f"any list, filter, page or act with 100,000 devices: 3 times as long as with 1,000, on {title}",
+            "scale",
+            "worst_ratio",
+            "at most",
+            3,
+            unit="times",
+            where={"engine": engine, "devices.1": 100_000},
+        )
+        for engine, title in {"sqlite": "SQLite", "postgresql": "PostgreSQL"}.items()
+    ),
     Goal("ahead of etcd and NATS in throughput", "peers", "shallop_ahead_in_throughput", "true"),
     Goal("ahead of etcd and NATS in the 99th percentile", "peers", "shallop_ahead_in_p99", "true"),
 ]
@@ -221,6 +233,7 @@ def generated(results: Sequence[Result]) -> str:
     parts += _section("Beside etcd and NATS", _peers(results))
     for name, title in {"cold_start": "Cold start", "growth": "Growth", "footprint": "Footprint"}.items():
         parts += _section(title, "\n\n".join(_fields(each) for each in _of(results, name)))
+    parts += _section("Scale", _scale(results))
     parts += _section("Where this was measured", _environments(results))
     return "\n\n".join(parts)
 
@@ -289,6 +302,20 @@ def _peers(results: Sequence[Result]) -> str:
         ]
         tables.append(_rows(("system", *PEER.values(), "CPU ms for a change", "what it does"), rows))
     return "\n\n".join(tables)
+
+
+def _scale(results: Sequence[Result]) -> str:
+    found = _of(results, "scale")
+    if not found:
+        return ""
+    heads = [f"{each['engine']}, {number(size)} ms" for each in found for size in each["devices"]]
+    heads = [head for pair in zip(heads[::2], heads[1::2], strict=True) for head in (*pair, "ratio")]
+    cases = [{case["request"]: case for case in each["cases"]} for each in found]
+    rows = [
+        (name, *(number(each.get(name, {}).get(key)) for each in cases for key in ("small_ms", "large_ms", "ratio")))
+        for name in dict.fromkeys(name for each in cases for name in each)
+    ]
+    return _rows(("request, median", *heads), rows)
 
 
 def _parts(costs: Mapping[str, float]) -> str:
