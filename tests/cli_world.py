@@ -47,9 +47,13 @@ def device(name: str, **changes: Any) -> models.Device:
         "in_sync": True,
         "online": True,
         "last_heard_at": before(minutes=3, seconds=5),
+        "last_heard_age_s": 185.0,
         "last_known": None,
+        "archived_at": None,
     }
-    return models.Device(**{**fields, **changes})
+    made = {**fields, **changes}
+    connectivity = "never" if made["enrolled_at"] is None else "online" if made["online"] else "offline"
+    return models.Device(**{"connectivity": connectivity, **made})
 
 
 def release(version: str, *types: str) -> models.Release:
@@ -89,6 +93,11 @@ def deployment(id_: str, target: str = "deployed", activity: str = "queued", err
         "reason": None,
         "attempts": 0,
         "patched_from": None,
+        "restores": None,
+        "base": None,
+        "base_generation": 0,
+        "last_known_at": None,
+        "last_known_age_s": None,
         "config_instances": [],
         "created_at": before(minutes=3, seconds=5),
         "created_by": "admin",
@@ -108,13 +117,18 @@ class World:
     devices: dict[str, models.Device] = dataclasses.field(default_factory=dict)
     deployments: dict[str, models.Deployment] = dataclasses.field(default_factory=dict)
     history: list[models.HistoryEntry] = dataclasses.field(default_factory=list)
-    contents: dict[str, bytes] = dataclasses.field(default_factory=dict)
+    config_schemas: dict[str, models.ConfigSchema] = dataclasses.field(default_factory=dict)
+    contents: dict[str, bytes | Refusal] = dataclasses.field(default_factory=dict)
     later: dict[str, list[models.Deployment | Refusal]] = dataclasses.field(default_factory=dict)
+    says: dict[str, models.Shown] = dataclasses.field(default_factory=dict)
+    """The answers of paths that this server cannot reckon, such as ``deployments/DPL-7K3QF/review``."""
     refuses: Refusal | None = None
     taken: list[models.Taken] = dataclasses.field(default_factory=list)
     """The bodies that were taken, parsed."""
-    asked: dict[str, str] = dataclasses.field(default_factory=dict)
-    """The query of the last request."""
+    asked: dict[str, Any] = dataclasses.field(default_factory=dict)
+    """The query of the last request; what was given more than once is a list."""
+    changed_if: str | None = None
+    """The If-Match of the last request."""
 
     def add(self, *things: models.Shown) -> None:
         """Puts things where they belong."""
@@ -129,62 +143,118 @@ class World:
                 case _:
                     raise TypeError(each)
 
-    def answer(self, method: str, path: str, query: dict[str, str], body: Any) -> Any:
+    def answer(self, method: str, path: str, query: dict[str, Any], body: Any) -> Any:
         """A model, bytes, or a refusal."""
         self.asked = query
         if self.refuses:
             return self.refuses
-        noun, _, rest = path.removeprefix("/v1/").partition("/")
+        path = urllib.parse.unquote(path.removeprefix("/v1/"))
+        if body is not None and not self._take(method, path, body):
+            return _not_found("route", f"{method} {path}")
+        if path in self.says:
+            return self.says[path]
+        noun, _, rest = path.partition("/")
+        noun = noun.partition(":")[0]
         key, _, act = rest.partition(":")
         key, _, part = key.partition("/")
-        key = urllib.parse.unquote(key)
         if noun == "config-instances":
             return self.contents.get(key) or _not_found("config instance", key)
-        shelf: dict[str, Any] = getattr(self, noun)
+        if noun == "history":
+            return _page(self.history, query)
+        shelf: dict[str, Any] = getattr(self, noun.replace("-", "_"))
         if method == "GET" and not key:
-            found = [each for each in shelf.values() if _fits(each, query)]
-            return _page(found, query)
+            return _page([each for each in shelf.values() if _fits(each, query, self.devices)], query)
         if not key:
-            return self._make(noun, body)
+            return self._make(noun)
         thing = next((each for each in shelf.values() if key in _names(each) or each.id.startswith(key.upper())), None)
         if thing is None:
             return _not_found(noun.rstrip("s"), key)
         if part == "history":
             return _page(self.history, query)
+        if method == "PATCH":
+            return self._change(thing)
         if act:
-            return self._act(thing, act, body)
+            return self._act(thing, act)
         if self.later.get(thing.id):
             return self.later[thing.id].pop(0)
         return thing
 
-    def _make(self, noun: str, body: Any) -> models.Shown:
-        if noun == "releases":
-            taken = models.NewRelease.model_validate(body)
-            made: models.Shown = release(taken.version, *(each.name for each in taken.config_types))
-        elif noun == "devices":
-            taken = models.NewDevice.model_validate(body)
-            shown = device(taken.name, labels=taken.labels, enrolled_at=None, online=False, last_heard_at=None)
-            made = _with_token(shown)
-        else:
-            taken = models.NewDeployment.model_validate(body)
-            ordered = ("staged", "staged") if taken.staged else ("deployed", "queued")
-            made = deployment("DPL-NEW0000000000000", *ordered, description=taken.description)
-            self.add(made)
-        self.taken.append(taken)
+    def _take(self, method: str, path: str, body: Any) -> bool:
+        noun, _, key = path.partition("/")
+        act = path.partition(":")[2]
+        kind = TAKES.get((method, noun.partition(":")[0] + ("/" if key else ""), act))
+        if kind:
+            self.taken.append(kind.model_validate(body))
+        return kind is not None
+
+    def _make(self, noun: str) -> models.Shown:
+        match taken := self.taken[-1]:
+            case models.NewRelease():
+                made: models.Shown = release(taken.version, *(each.name for each in taken.config_types))
+            case models.NewDevice():
+                shown = device(taken.name, labels=taken.labels, enrolled_at=None, online=False, last_heard_at=None)
+                made = _with_token(shown)
+            case models.NewDeployment():
+                ordered = ("staged", "staged") if taken.staged else ("deployed", "queued")
+                made = deployment("DPL-NEW0000000000000", *ordered, description=taken.description)
+                self.add(made)
+            case _:
+                raise AssertionError(f"{taken} for {noun}")
         return made
 
-    def _act(self, thing: Any, act: str, body: Any) -> models.Shown:
-        if act == "renew-token":
-            return _with_token(thing)
-        self.taken.append(models.Act.model_validate(body))
-        target, activity = {
-            "deploy": ("deployed", "queued"),
-            "archive": ("archived", "archived"),
-            "restage": ("staged", "staged"),
-        }[act]
-        made = deployment(thing.id, target, activity)
+    def _change(self, thing: models.Device) -> models.Device:
+        made = thing.model_copy(update=self.taken[-1].model_dump(exclude_unset=True))
         self.add(made)
         return made
+
+    def _act(self, thing: Any, act: str) -> models.Shown:
+        match thing, act:
+            case models.Device(), "renew-token":
+                return _with_token(thing)
+            case models.Device(), "archive" | "restore":
+                made: Any = thing.model_copy(update={"archived_at": before(seconds=3) if act == "archive" else None})
+            case models.Device(), "rollback":
+                ordered = ("staged", "staged") if self.taken[-1].staged else ("deployed", "queued")
+                restores = self.taken[-1].to or "DPL-EAR1100000000000"
+                made = deployment("DPL-NEW0000000000000", *ordered, restores=restores)
+            case models.Deployment(), "patch" | "merge":
+                staged = act == "merge" or self.taken[-1].staged
+                ordered = ("staged", "staged") if staged else ("deployed", "queued")
+                made = deployment("DPL-NEW0000000000000", *ordered, patched_from=thing.id)
+            case models.Deployment(), _:
+                target, activity = {
+                    "deploy": ("deployed", "queued"),
+                    "archive": ("archived", "archived"),
+                    "restage": ("staged", "staged"),
+                }[act]
+                made = deployment(thing.id, target, activity, deployed_at=thing.deployed_at)
+            case _:
+                raise AssertionError(f"{act} on {thing}")
+        self.add(made)
+        return made
+
+
+TAKES: dict[tuple[str, str, str], type[models.Taken]] = {
+    ("POST", "releases", ""): models.NewRelease,
+    ("POST", "devices", ""): models.NewDevice,
+    ("POST", "deployments", ""): models.NewDeployment,
+    ("POST", "deployments", "batch"): models.NewDeployments,
+    ("POST", "deployments", "deploy"): models.ManyDeployments,
+    ("POST", "deployments", "archive"): models.ManyDeployments,
+    ("POST", "deployments/", "deploy"): models.Act,
+    ("POST", "deployments/", "archive"): models.Act,
+    ("POST", "deployments/", "restage"): models.Restaging,
+    ("POST", "deployments/", "patch"): models.Patch,
+    ("POST", "deployments/", "merge"): models.Merging,
+    ("POST", "releases/", "deploy-staged"): models.Choice,
+    ("POST", "releases/", "archive-staged"): models.Choice,
+    ("POST", "devices/", "renew-token"): models.Act,
+    ("POST", "devices/", "archive"): models.Act,
+    ("POST", "devices/", "restore"): models.Act,
+    ("POST", "devices/", "rollback"): models.Rollback,
+    ("PATCH", "devices/", ""): models.DeviceChange,
+}
+"""What a method, on a kind of thing or (with a slash) on one of them, and an act take."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -222,10 +292,13 @@ def serving() -> Iterator[World]:
             if self.headers["Authorization"] != f"Bearer {TOKEN}":
                 answer: Any = refusal(401, "token_invalid", "this server knows no such token")
             else:
-                answer = world.answer(self.command, parts.path, dict(urllib.parse.parse_qsl(parts.query)), body)
-            self._send(answer if isinstance(answer, Refusal) else Refusal(200, _bytes(answer), ()))
+                world.changed_if = self.headers["If-Match"]
+                query = {key: each if each[1:] else each[0] for key, each in urllib.parse.parse_qs(parts.query).items()}
+                answer = world.answer(self.command, parts.path, query, body)
+            tag = (("ETag", '"seven"'),)
+            self._send(answer if isinstance(answer, Refusal) else Refusal(200, _bytes(answer), tag))
 
-        do_POST = do_GET  # noqa: N815
+        do_POST = do_PATCH = do_GET  # noqa: N815
 
         def _send(self, answer: Refusal) -> None:
             self.send_response(answer.status)
@@ -256,15 +329,25 @@ def _page(found: list[Any], query: dict[str, str]) -> models.Page[Any]:
     return models.Page(data=found[start : start + limit], next_cursor=str(start + limit) if more else None)
 
 
-def _fits(thing: Any, query: dict[str, str]) -> bool:
-    label, _, value = query.get("label", "").partition("=")
-    if label and thing.labels.get(label) != value:
+def _fits(thing: Any, query: dict[str, Any], devices: dict[str, models.Device]) -> bool:
+    labelled = devices.get(thing.device_id) if isinstance(thing, models.Deployment) else thing
+    for each in _several(query, "label"):
+        name, _, value = each.partition("=")
+        if labelled is None or labelled.labels.get(name) != value:
+            return False
+    if isinstance(thing, models.Device) and thing.archived_at and query.get("archived", "false") == "false":
         return False
     return all(
-        getattr(thing, name) == query[asked]
-        for asked, name in (("device", "device_name"), ("release", "release"), ("status", "status"))
+        getattr(thing, name) in _several(query, asked)
+        for asked, name in (("device", "device_name"), ("release", "release"), ("status", "status"),
+                            ("connectivity", "connectivity"))
         if asked in query
-    )
+    )  # fmt: skip
+
+
+def _several(query: dict[str, Any], name: str) -> list[str]:
+    given = query.get(name, [])
+    return given if isinstance(given, list) else [given]
 
 
 def _names(thing: Any) -> tuple[str, ...]:
@@ -277,3 +360,32 @@ def _with_token(shown: models.Device) -> models.CreatedDevice:
 
 def _not_found(what: str, key: str) -> Refusal:
     return refusal(404, f"{what}_not_found", f"there is no {what} {key!r}; list them with: shallop {what} list")
+
+
+def change(pointer: str, before: Any = None, after: Any = None, line: int = 3, column: int = 14) -> models.Change:
+    """A value that changed; None stands for one that is not there."""
+    kind = "added" if before is None else "removed" if after is None else "changed"
+    old = (None, None) if kind == "added" else (line, column)
+    new = (None, None) if kind == "removed" else (line, column)
+    return models.Change(
+        kind=kind, pointer=pointer, before=before, after=after,
+        before_line=old[0], before_column=old[1], after_line=new[0], after_column=new[1],
+    )  # fmt: skip
+
+
+def file_diff(config_type: str, *changes: models.Change, **given: Any) -> models.FileDiff:
+    """A YAML file that changed so."""
+    fields: dict[str, Any] = {
+        "config_type": config_type,
+        "slot": "default",
+        "path": f"{config_type}.yaml",
+        "format": "yaml",
+        "kind": "changed",
+        "before": models.VersionOfFile(instance="CFG-BEF0REA000000000", digest=DIGEST),
+        "after": models.VersionOfFile(instance="CFG-AFTERA0000000000", digest=DIGEST),
+        "same_meaning": False,
+        "changes": list(changes),
+        "omitted": 0,
+        "text": "",
+    }
+    return models.FileDiff(**{**fields, **given})

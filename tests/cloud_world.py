@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
+import sqlalchemy as sa
 from fastapi.testclient import TestClient
 from shallop_cloud.link import orders
 from shallop_cloud.link.ingest import Ingest
@@ -22,6 +24,12 @@ RELEASE = {
     "version": "1.0.0",
     "config_types": [{"name": "motion", "schema": "opaque", "format": "yaml", "path": "motion.yaml"}],
 }
+
+
+def drop_trigger(connection: sa.Connection, name: str, table: str) -> None:
+    """As somebody does who owns the database."""
+    where = f" ON {table}" if connection.dialect.name == "postgresql" else ""
+    connection.exec_driver_sql(f"DROP TRIGGER IF EXISTS {name}{where}")
 
 
 class Publisher:
@@ -105,21 +113,22 @@ class Robot:
 
 @dataclasses.dataclass
 class World:
-    """One shore, driven through its API and its ingest."""
+    """One shore, driven through its API and its ingest; on SQLite, or on the PostgreSQL database at ``url``."""
 
     directory: Path
+    url: str | None = None
 
     def __post_init__(self) -> None:
-        self._context = ashore.shore(self.directory)
-        self.ashore = self._context.__enter__()
-        self.client = TestClient(self.ashore.app, raise_server_exceptions=False)
+        self._stack = contextlib.ExitStack()
+        self.ashore = self._stack.enter_context(ashore.shore(self.directory, url=self.url))
+        # Entered, it keeps one event loop for all requests.
+        self.client = self._stack.enter_context(TestClient(self.ashore.app, raise_server_exceptions=False))
         self.client.headers["Authorization"] = f"Bearer {ashore.TOKEN}"
         self.publisher = Publisher()
         self.ingest = Ingest(self.ashore.shore.database, self.ashore.shore.topics, self.publisher)
 
     def close(self) -> None:
-        self.client.close()
-        self._context.__exit__(None, None, None)
+        self._stack.close()
 
     def api(self, method: str, path: str, body: object = None, **query: Any) -> httpx.Response:
         return self.client.request(method, path, json=body, params=query or None)

@@ -5,8 +5,17 @@ from __future__ import annotations
 from collections.abc import Generator
 
 import pytest
+from postgres_world import Server
 
 SLOW = "takes long; give --slow to run it"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Generator[Server]:
+    """A PostgreSQL of this test process."""
+    server = Server()
+    yield server
+    server.close()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -126,7 +126,7 @@ class World:
     def start(self) -> None:
         """Cloud first: it makes the password file that the broker reads."""
         self.cloud.start()
-        wait("the data directory is made", (self.data / "admin.token").exists)
+        wait("the password file is made", (self.data / "mqtt" / "passwords").exists)
         self.broker.start()
         wait("the cloud serves", lambda: self.api("GET", "/v1/health").json()["broker_connected"])
 

@@ -82,9 +82,9 @@ def test_staged_drifted_restaged_deployed(world: World) -> None:
     assert world.statuses(staged) == ("staged", "drifted", "none", "drifted")
     answer = world.api("POST", f"/v1/deployments/{staged}:deploy", {})
     assert (answer.status_code, answer.json()["code"]) == (409, "deployment_drifted")
-    answer = world.api("POST", f"/v1/deployments/{staged}:restage", {"expected_current": None})
+    answer = world.api("POST", f"/v1/deployments/{staged}:restage", {"reviewed": None})
     assert (answer.status_code, answer.json()["code"]) == (409, "current_changed")
-    world.must("POST", f"/v1/deployments/{staged}:restage", {"expected_current": other})
+    world.must("POST", f"/v1/deployments/{staged}:restage", {"reviewed": other})
     assert world.statuses(staged) == ("staged", "staged", "none", "staged")
     world.must("POST", f"/v1/deployments/{staged}:deploy", {"expected_current": other})
     robot.settle()
@@ -119,7 +119,8 @@ def test_an_archived_deployment_stays_archived(world: World, act: str) -> None:
     world.device()
     key = world.order("max: 1\n", staged=True)
     world.must("POST", f"/v1/deployments/{key}:archive")
-    answer = world.api("POST", f"/v1/deployments/{key}:{act}", {})
+    body = {"reviewed": None} if act == "restage" else {}
+    answer = world.api("POST", f"/v1/deployments/{key}:{act}", body)
     expected = "deployment_not_drifted" if act == "restage" else "deployment_archived"
     assert (answer.status_code, answer.json()["code"]) == (409, expected)
     assert world.statuses(key) == ("archived", "archived", "none", "archived")
@@ -242,26 +243,6 @@ def test_one_device_that_breaks_the_ingest_takes_no_other_with_it(
     assert world.ingest.dropped == {"failed": 2}
 
 
-@pytest.mark.parametrize("cell", statuses.all_combinations(), ids=str)
-def test_the_database_holds_what_can_occur_and_nothing_else(world: World, cell: statuses.Statuses) -> None:
-    world.release()
-    world.device()
-    key = world.order("max: 1\n", staged=True)
-    target, activity, error = cell
-    update = tables.deployments.update().where(tables.deployments.c.id == key)
-    values = {"target": target.value, "activity": activity.value, "error": error.value}
-
-    def write() -> None:
-        with world.ashore.shore.database.write() as connection:
-            connection.execute(update.values(**values))
-
-    if cell in statuses.STEPS:
-        write()
-    else:
-        with pytest.raises(sqlalchemy.exc.IntegrityError, match="statuses_occur"):
-            write()
-
-
 def test_every_change_of_statuses_has_one_history_row(world: World) -> None:
     world.release()
     robot = world.device()
@@ -282,3 +263,38 @@ def test_every_change_of_statuses_has_one_history_row(world: World) -> None:
             last[row["deployment_id"]] = after
     for row in world.must("GET", "/v1/deployments")["data"]:
         assert last[row["id"]] == {name: row[name] for name in ("target_status", "activity_status", "error_status")}
+
+
+def test_what_is_archived_while_the_robot_is_away_comes_off_when_it_is_back(world: World) -> None:
+    world.release()
+    robot = world.device()
+    key = world.order("max: 1\n")
+    robot.settle()
+    world.must("POST", f"/v1/deployments/{key}:archive")
+    world.published(robot.id)
+    assert world.statuses(key) == ("archived", "deployed", "none", "deployed")
+    shown = world.must("GET", "/v1/devices/amr-1")
+    assert (shown["current"], shown["in_sync"], shown["last_known"]["current"]) == (None, False, key)
+    assert robot.disk.trees == {key}
+    robot.settle()
+    assert world.statuses(key) == ("archived", "archived", "none", "archived")
+    assert (robot.disk.current, robot.disk.trees) == (None, frozenset())
+
+
+def test_the_fallback_can_be_withdrawn_while_the_newcomer_is_not_confirmed(world: World) -> None:
+    """Then there is nothing to fall back to: if the newcomer fails too, nothing is desired."""
+    world.release()
+    robot = world.device()
+    old = world.order("max: 1\n")
+    robot.settle()
+    new = world.order("max: 2\n")
+    world.must("POST", f"/v1/deployments/{old}:archive")
+    shown = world.must("GET", "/v1/devices/amr-1")
+    assert (shown["current"], shown["fallback"]) == (new, None)
+    assert world.statuses(old) == ("archived", "deployed", "none", "deployed")
+    robot.bad.add(new)
+    robot.settle()
+    assert world.statuses(new) == ("archived", "archived", "failed", "failed")
+    assert world.statuses(old) == ("archived", "archived", "none", "archived")
+    assert robot.disk.trees == frozenset()
+    assert world.must("GET", "/v1/devices/amr-1")["current"] is None

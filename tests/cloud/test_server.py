@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import shutil
 import socket
 import stat
 from collections.abc import Iterator
@@ -10,6 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from postgres_world import Server
 from shallop_cloud import errors, server
 from shallop_cloud.bench import embedded
 from shallop_cloud.link.connection import BrokerUrl
@@ -74,6 +77,60 @@ def test_without_a_broker_it_serves_and_says_so(tmp_path: Path) -> None:
     with server.run(settings) as running:
         health = httpx.get(f"{running.url}/v1/health").json()
         assert (health["status"], health["broker_connected"]) == ("degraded", False)
+
+
+@contextlib.contextmanager
+def _shared(data: Path, url: str) -> Iterator[server.Running]:
+    settings = server.Settings(data, ("127.0.0.1", 0), database=url, broker=BrokerUrl.parse("mqtt://127.0.0.1:9"))
+    with server.run(settings) as running:
+        yield running
+
+
+@pytest.fixture
+def url(postgres: Server) -> Iterator[str]:
+    made = postgres.create()
+    yield made
+    postgres.drop(made)
+
+
+def test_servers_of_one_database_have_one_key_and_one_first_token(tmp_path: Path, url: str) -> None:
+    first, second = tmp_path / "one", tmp_path / "two"
+    second.mkdir()
+    with _shared(first, url) as one:
+        with pytest.raises(errors.StartupError, match=r"is not there.*copy signing\.key"), _shared(second, url):
+            pass
+        assert not (second / "signing.key").exists()
+        shutil.copy2(first / "signing.key", second / "signing.key")
+        with _shared(second, url) as two:
+            assert two.token_file is None
+            assert not (second / "admin.token").exists()
+            answer = httpx.get(f"{two.url}/v1/devices", headers={"Authorization": f"Bearer {one.token}"})
+            assert answer.status_code == 200
+            links = {httpx.get(f"{each.url}/v1/health").json()["link"] for each in (one, two)}
+            assert links == {"holds", "stands_by"}
+        (second / "signing.key").write_text("00" * 32)
+        with pytest.raises(errors.StartupError, match=r"copy signing\.key"), _shared(second, url):
+            pass
+
+
+def test_a_data_directory_that_lost_its_key_does_not_make_another(tmp_path: Path) -> None:
+    with server.run(_settings(tmp_path), EMBEDDED):
+        pass
+    (tmp_path / "signing.key").unlink()
+    with pytest.raises(errors.StartupError, match=r"copy signing\.key"), server.run(_settings(tmp_path), EMBEDDED):
+        pass
+
+
+def test_a_token_file_that_the_database_does_not_know_changes_no_token(tmp_path: Path) -> None:
+    with server.run(_settings(tmp_path), EMBEDDED) as running:
+        token = running.token
+    (tmp_path / "admin.token").write_text("shallop-admin-of-somewhere-else")
+    with server.run(_settings(tmp_path), EMBEDDED) as running:
+        answers = [
+            httpx.get(f"{running.url}/v1/devices", headers={"Authorization": f"Bearer {each}"}).status_code
+            for each in (token, running.token)
+        ]
+    assert answers == [200, 401]
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,11 @@ import pytest
 from system_world import REPOSITORY, wait
 
 README = (REPOSITORY / "README.md").read_text()
+REVIEWED = (
+    "  /limits/max_speed: 1.8 -> 1.5  (motion/motion-control.yaml:5:3)\n",
+    "  /limits/max_yaw_rate: 1.0 -> 1.2  (motion/motion-control.yaml:7:3)\n",
+)
+"""What the README shows of a review, and what the command truly says."""
 
 
 def _blocks(section: str) -> list[tuple[str, str]]:
@@ -49,7 +54,7 @@ def test_by_hand(tmp_path: Path) -> None:
     ready = {"server": tmp_path / "shallop-data" / "admin.token"}
     said = ""
     try:
-        for terminal, text in _blocks("The same by hand"):
+        for terminal, text in [*_blocks("The same by hand"), *_blocks("Prepare, review, roll back")]:
             if terminal:
                 with (tmp_path / f"{terminal}.log").open("wb") as log:
                     background.append(
@@ -80,6 +85,12 @@ def test_by_hand(tmp_path: Path) -> None:
     example = REPOSITORY / "examples" / "mobile-robot" / "configs" / "motion-control.yaml"
     assert example.read_text() in said
     assert "deployed" in said
+    for line in REVIEWED:
+        assert line in README
+        assert line in said
+    assert "amr-1: in sync" in said
+    assert "restores:" in said
+    assert "whole: " in said
 
 
 @pytest.mark.slow

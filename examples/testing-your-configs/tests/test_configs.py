@@ -9,7 +9,7 @@ from shallop_cloud.testing.fleets import ApiError, StartFleet
 HERE = Path(__file__).parent.parent
 RELEASE = HERE / "release.yaml"
 CONFIGS = {path.stem: path for path in sorted((HERE / "configs").iterdir())}
-PATHS = {each.name: each.path for each in configs.read_release(RELEASE).config_types}
+PATHS = {each.name: each.slots[0].path for each in configs.read_release(RELEASE).config_types}
 
 
 @pytest.mark.parametrize("config_type", CONFIGS)

@@ -6,6 +6,7 @@ import dataclasses
 import io
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import cli_world
 import pytest
@@ -25,8 +26,9 @@ Run = Callable[..., Ran]
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
     """Runs ``shallop`` with arguments, as a script would: no terminal, and an environment without its variables."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     for name in ("SHALLOP_URL", "SHALLOP_TOKEN", "NO_COLOR", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
 

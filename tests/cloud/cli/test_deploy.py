@@ -92,6 +92,10 @@ def test_a_file_that_is_not_utf_8_is_not_sent(run, world, motion, tmp_path):
 @pytest.mark.parametrize(
     ("configs", "words"),
     [
+        (["/front=a.txt"], "Invalid value for '--config': '/front' is not TYPE or TYPE/SLOT, such as "),
+        (["lidar/=a.txt"], "Invalid value for '--config': 'lidar/' is not TYPE or TYPE/SLOT"),
+        (["lidar/a/b=a.txt"], "Invalid value for '--config': 'lidar/a/b' is not TYPE or TYPE/SLOT"),
+        (["lidar=a.txt", "lidar/default=b.txt"], "config type 'lidar' is given twice: a.txt and b.txt"),
         (["motion.yaml"], "Invalid value for '--config': 'motion.yaml' is not TYPE=FILE, such as "),
         (["=motion.yaml"], "Invalid value for '--config': '=motion.yaml' is not TYPE=FILE"),
         (["map="], "Invalid value for '--config': 'map=' is not TYPE=FILE"),
@@ -162,3 +166,74 @@ def test_wait_ends_with_8_and_says_what_was_last_known(run, world):
         f"shallop: {DPL} on amr-07 is not known to be deployed after 0.01 s; last known: queued; "
         "nothing is known of amr-07; the order stands, and is not undone"
     )
+
+
+def test_slots_are_sent_and_findings_are_told_of_their_files(run, world, motion, tmp_path):
+    (tmp_path / "rear.yaml").write_bytes(b"a: 1\n")
+    files = ("--config", "lidar/front=motion.yaml", "--config", "lidar/rear=rear.yaml")
+
+    run(*DEPLOY, *files)
+
+    assert [(each.config_type, each.slot) for each in world.taken[0].configs] == [("lidar", "front"), ("lidar", "rear")]
+    error = models.ProblemError(message="no", pointer="/a", source="lidar/rear", line=1, column=1)
+    world.refuses = refusal(422, "config_invalid", "not valid", error)
+    assert run(*DEPLOY, *files).err.splitlines()[1] == "rear.yaml:1:1 /a: no"
+
+
+@pytest.mark.parametrize(
+    ("chosen", "sent"),
+    [
+        (["amr-07", "amr-08"], {"devices": ["amr-07", "amr-08"]}),
+        (["--label", "site=lyon", "--label", "model=amr2"], {"labels": {"site": "lyon", "model": "amr2"}}),
+    ],
+)
+def test_many_devices_get_the_same_files(run, world, motion, chosen, sent):
+    problem = models.ItemProblem(status=404, code="device_not_found", detail="there is no device 'amr-08'")
+    world.says["deployments:batch"] = models.MadeDeployments(
+        data=[
+            models.MadeDeployment(device="amr-07", device_id="DEV-1", id=DPL, problem=None),
+            models.MadeDeployment(device="amr-08", device_id=None, id=None, problem=problem),
+        ]
+    )
+
+    ran = run("deploy", *chosen, "--release", "1.4.0", "--config", "motion-control=motion.yaml", "--staged")
+
+    [taken] = world.taken
+    assert taken.model_dump(include={"devices", "labels"}, exclude_none=True) == sent
+    assert ran == type(ran)(
+        5,
+        """\
+DEVICE  RESULT   DEPLOYMENT            PROBLEM
+amr-07  staged   DPL-NEW0000000000000  -
+amr-08  refused  -                     there is no device 'amr-08'
+""",
+        "shallop: 1 refused, 1 staged\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "name the devices, or choose them with --label: one of the two"),
+        (["amr-07", "--label", "a=b"], "name the devices, or choose them with --label: one of the two"),
+        (["amr-07", "amr-08", "--expected-current", "none"], "--expected-current is about one device"),
+        (["--label", "a=b", "--label", "a=c"], "label 'a' is given twice: 'b' and 'c'"),
+    ],
+)
+def test_devices_that_are_not_chosen_right(run, world, arguments, words):
+    ran = run("deploy", *arguments, "--release", "1.4.0")
+
+    assert (ran.code, world.taken) == (2, [])
+    assert ran.err.startswith(f"shallop: {words}")
+
+
+def test_labels_that_no_device_has_are_no_failure(run, world):
+    world.says["deployments:batch"] = models.MadeDeployments(data=[])
+
+    ran = run("deploy", "--label", "site=nowhere", "--release", "1.4.0", "--wait")
+
+    assert ran == type(ran)(0, "nothing to do: nothing fits\n", "")
+
+
+def test_a_staged_one_says_how_to_order_it(run, world):
+    assert run(*DEPLOY, "--staged").err == "to order it: shallop deployment deploy DPL-NEW00 --wait\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 
 import pytest
@@ -14,16 +15,16 @@ DPL = "DPL-7K3QF0H2M9XW4RTC"
 def test_list(run, world):
     reason = models.Reason(code="io", message="disk full")
     world.add(
-        deployment(DPL, error="retrying", reason=reason, attempts=2),
+        deployment(DPL, error="retrying", reason=reason, attempts=2, last_known_age_s=7.9),
         deployment("DPL-M2W8R00000000000", "archived", "archived", description="slower [bold]in[/] the hall"),
     )
 
     assert (
         run("deployment", "list").out
         == """\
-ID                    DEVICE  RELEASE  STATUS    TARGET    CREATED  REASON         DESCRIPTION
-DPL-7K3QF0H2M9XW4RTC  amr-07  1.4.0    retrying  deployed  3m ago   io: disk full  -
-DPL-M2W8R00000000000  amr-07  1.4.0    archived  archived  3m ago   -              slower [bold]in[/] the hall
+ID                    DEVICE  RELEASE  STATUS    TARGET    KNOWN   CREATED  REASON         DESCRIPTION
+DPL-7K3QF0H2M9XW4RTC  amr-07  1.4.0    retrying  deployed  7s ago  3m ago   io: disk full  -
+DPL-M2W8R00000000000  amr-07  1.4.0    archived  archived  -       3m ago   -              slower [bold]in[/] the hall
 """
     )
 
@@ -32,6 +33,35 @@ def test_list_asks_the_server_for_what_is_wanted(run, world):
     run("deployment", "list", "--device", "amr-07", "--release", "1.4.0", "--status", "failed")
 
     assert world.asked == {"device": "amr-07", "release": "1.4.0", "status": "failed", "limit": "50"}
+
+
+def test_list_by_several_statuses_labels_and_age(run, world):
+    run(
+        *("deployment", "list", "--status", "failed", "--status", "drifted", "--since", "2026-03-01T08:00:00+01:00"),
+        *("--label", "site=lyon", "--label", "model=amr2"),
+    )
+
+    assert world.asked == {
+        "status": ["failed", "drifted"],
+        "since": "2026-03-01T08:00:00+01:00",
+        "label": ["site=lyon", "model=amr2"],
+        "limit": "50",
+    }
+
+
+def test_an_age_is_reckoned_back_from_now(run, world):
+    run("deployment", "list", "--since", "2h")
+
+    since = datetime.datetime.fromisoformat(world.asked["since"])
+    assert abs(since - before(hours=2)) < datetime.timedelta(minutes=1)
+
+
+@pytest.mark.parametrize("since", ["yesterday", "2 h", "h", "2026-03-01", "2026-03-01T08:00:00", "-2h", "9999999d"])
+def test_a_time_that_is_none(run, world, since):
+    ran = run("deployment", "list", "--since", since)
+
+    assert ran.code == 2
+    assert "is neither an age, such as 2h, nor a time, such as 2026-03-01T08:00:00Z" in ran.err
 
 
 def test_a_status_that_is_none(run, world):
@@ -61,6 +91,7 @@ def test_show(run, world):
         "error:         none",
         "reason:        -",
         "attempts:      0",
+        "last known:    -",
         "patched from:  -",
         "queued:        -",
         "archived:      -",
@@ -72,7 +103,7 @@ def test_show(run, world):
     assert "(1m ago)\n" in out
 
 
-@pytest.mark.parametrize(("act", "status"), [("archive", "archived"), ("deploy", "queued"), ("restage", "staged")])
+@pytest.mark.parametrize(("act", "status"), [("archive", "archived"), ("deploy", "queued")])
 def test_acts(run, world, act, status):
     world.add(deployment(DPL, "staged", "drifted"))
 
@@ -89,7 +120,7 @@ def test_restage_states_what_was_reviewed(run, world, given, stated):
 
     run("deployment", "restage", DPL, "--reviewed", given)
 
-    assert [each.model_dump(exclude_unset=True) for each in world.taken] == [{"expected_current": stated}]
+    assert [each.model_dump(exclude_unset=True) for each in world.taken] == [{"reviewed": stated}]
 
 
 def test_a_staged_deployment_is_ordered_and_awaited(run, world):
@@ -99,6 +130,90 @@ def test_a_staged_deployment_is_ordered_and_awaited(run, world):
     ran = run("deployment", "deploy", DPL, "--wait", "-o", "name")
 
     assert (ran.code, ran.out) == (0, f"{DPL}\n")
+
+
+MANY = models.ActedOnMany(
+    data=[
+        models.ActedOn(deployment="DPL-7K3QF", id=DPL, problem=None),
+        models.ActedOn(
+            deployment="DPL-M2W8R",
+            id=None,
+            problem=models.ItemProblem(status=409, code="deployment_drifted", detail="it drifted: review it first"),
+        ),
+    ]
+)
+
+
+def test_many_are_ordered_each_by_itself(run, world):
+    world.says["deployments:deploy"] = MANY
+
+    ran = run("deployment", "deploy", "DPL-7K3QF", "DPL-M2W8R")
+
+    assert world.taken == [models.ManyDeployments(deployments=["DPL-7K3QF", "DPL-M2W8R"])]
+    assert ran == type(ran)(
+        6,
+        """\
+DEPLOYMENT  RESULT   PROBLEM
+DPL-7K3QF   ordered  -
+DPL-M2W8R   refused  it drifted: review it first
+""",
+        "shallop: 1 refused, 1 ordered\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("statuses", "code"), [([404, 409], 6), ([409, 404], 6), ([404, 422], 5), ([422, 404], 7), ([404, None], 5)]
+)
+def test_a_conflict_among_the_refusals_decides_how_it_ends(run, world, statuses, code):
+    world.says["deployments:deploy"] = models.ActedOnMany(
+        data=[
+            models.ActedOn(
+                deployment=f"DPL-{number}",
+                id=None if status else f"DPL-{number}",
+                problem=models.ItemProblem(status=status, code="x", detail="no") if status else None,
+            )
+            for number, status in enumerate(statuses)
+        ]
+    )
+
+    assert run("deployment", "deploy", "DPL-0", "DPL-1").code == code
+
+
+def test_names_of_many_are_of_those_that_were_done_and_the_others_are_told(run, world):
+    world.says["deployments:archive"] = MANY
+
+    ran = run("deployment", "archive", "DPL-7K3QF", "DPL-M2W8R", "-o", "name")
+
+    assert ran == type(ran)(6, f"{DPL}\n", "shallop: 1 refused, 1 archived\nDPL-M2W8R: it drifted: review it first\n")
+
+
+def test_many_are_awaited_and_a_failed_robot_counts_more_than_a_refusal(run, world):
+    other = "DPL-Q0000000000000000"
+    reason = models.Reason(code="check_rejected", message="too fast")
+    world.says["deployments:deploy"] = MANY.model_copy(
+        update={"data": [*MANY.data, models.ActedOn(deployment=other, id=other, problem=None)]}
+    )
+    world.add(deployment(DPL, activity="deployed"))
+    world.add(deployment(other, "archived", "queued", "failed", reason=reason, device_name="amr-08"))
+
+    ran = run("deployment", "deploy", "DPL-7K3QF", "DPL-M2W8R", other, "--wait", "-o", "name")
+
+    assert ran == type(ran)(
+        9,
+        f"{DPL}\n{other}\n",
+        "1 of 2 confirmed, 1 failed\n"
+        "shallop: 1 of 2 confirmed, 1 failed; 1 refused\n"
+        f"{other} on amr-08 failed: check_rejected: too fast\n"
+        "DPL-M2W8R: it drifted: review it first\n",
+    )
+
+
+def test_an_archived_one_that_was_in_force_says_how_to_have_it_again(run, world):
+    world.add(deployment(DPL, activity="deployed", deployed_at=before(seconds=62)))
+
+    ran = run("deployment", "archive", DPL)
+
+    assert ran.err == "withdrawn; to have its content again: shallop rollback amr-07 --to DPL-7K3QF\n"
 
 
 def test_a_timeout_says_how_the_device_is(run, world):
@@ -121,8 +236,10 @@ def test_history(run, world):
             action="staged",
             device_id="DEV-AMR0700000000000",
             deployment_id=DPL,
+            release_id=None,
             before=None,
             after={"release": "1.4.0", "target_status": "staged"},
+            hash=64 * "a",
         )
     ]
 

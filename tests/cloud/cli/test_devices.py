@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 import cli_world
-from cli_world import before, device
+import pytest
+from cli_world import before, device, refusal
 from shallop_cloud.api import models
 
 
@@ -109,6 +110,7 @@ def test_show_says_what_is_desired_and_what_was_last_known(run, world):
         agent_version="0.1.0",
         refused=models.Refusal(code="signature", message="unknown key", generation=17),
         reported_at=before(seconds=70),
+        age_s=70.0,
     )
     world.add(
         device(
@@ -133,13 +135,14 @@ def test_show_says_what_is_desired_and_what_was_last_known(run, world):
         "last heard": "3m ago",
         "desired": "DPL-7K3QF0H2M9XW4RTC",
         "fallback": "DPL-M2W8R00000000000",
-        "generation": "16",
+        "generation": "17",
+        "its generation": "16",
         "in sync": "no",
         "reported": "1m ago",
-        "current": "DPL-M2W8R00000000000",
-        "refused": "signature: unknown key",
+        "it runs": "DPL-M2W8R00000000000",
+        "it refused": "signature: unknown key",
         "its clock": "2026-03-01T08:00:00Z (not synchronised)",
-        "agent": "0.1.0",
+        "its agent": "0.1.0",
     }
     assert shown["enrolled"].endswith("(5h ago)")
 
@@ -191,5 +194,75 @@ def test_labels_that_cannot_be(run, world):
 
 
 def _entry(number: int, **fields) -> models.HistoryEntry:
-    nothing = {"device_time": None, "device_id": None, "deployment_id": None, "before": None, "after": None}
+    names = ("device_time", "device_id", "deployment_id", "release_id", "before", "after")
+    nothing = {**dict.fromkeys(names), "hash": 64 * "a"}
     return models.HistoryEntry(**{**nothing, "id": number, "at": f"2026-03-01T08:00:0{number}.25Z", **fields})
+
+
+def test_list_asks_the_server_for_what_is_wanted(run, world):
+    run(
+        "device",
+        "list",
+        "--label",
+        "a=b",
+        "--label",
+        "c=d",
+        "--connectivity",
+        "silent",
+        "--not-in-sync",
+        "--archived",
+        "any",
+    )
+
+    assert world.asked == {
+        "label": ["a=b", "c=d"], "connectivity": "silent", "in_sync": "false", "archived": "any", "limit": "50",
+    }  # fmt: skip
+
+
+def test_labels_change_one_by_one_and_only_what_was_read(run, world):
+    world.add(device("amr-07", labels={"site": "lyon", "old": "1", "model": "amr2"}))
+
+    ran = run("device", "label", "amr-07", "site=graz", "old-", "gone-")
+
+    assert ran.code == 0
+    assert world.taken == [models.DeviceChange(labels={"site": "graz", "model": "amr2"})]
+    assert world.changed_if == '"seven"'
+    assert "labels:         model=amr2,site=graz\n" in ran.out
+
+
+def test_a_device_that_changed_in_between_is_a_conflict(run, world, monkeypatch):
+    world.add(device("amr-07"))
+    monkeypatch.setattr(world, "_change", lambda _: refusal(412, "precondition_failed", "it has changed since"))
+
+    ran = run("device", "rename", "amr-07", "amr-7b")
+
+    assert ran == type(ran)(6, "", "shallop: it has changed since\n")
+
+
+@pytest.mark.parametrize("change", ["site", "=lyon", "-"])
+def test_label_changes_that_are_none(run, world, change):
+    ran = run("device", "label", "amr-07", "--", change)
+
+    assert (ran.code, world.taken) == (2, [])
+
+
+def test_rename(run, world):
+    world.add(device("amr-07"))
+
+    ran = run("device", "rename", "amr-07", "amr-7b")
+
+    assert "name:           amr-7b\n" in ran.out
+    assert ran.err == "it was amr-07; to undo: shallop device rename amr-7b amr-07\n"
+    assert world.taken == [models.DeviceChange(name="amr-7b")]
+
+
+def test_archive_says_how_to_undo_and_restore_undoes(run, world):
+    world.add(device("amr-07"))
+
+    ran = run("device", "archive", "amr-07")
+
+    assert (ran.code, ran.err) == (0, "put away; to undo: shallop device restore amr-07\n")
+    assert "link:           archived\n" in ran.out
+    assert run("device", "list", "-o", "name").out == ""
+    assert run("device", "list", "--archived", "any", "-o", "name").out == "DEV-AMR0700000000000\n"
+    assert "link:           online\n" in run("device", "restore", "amr-07").out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import re
 import socket
 import ssl
 import subprocess
@@ -230,9 +231,16 @@ def test_every_command_has_a_help_with_an_example(run):
         for sub in (getattr(group, "commands", None) or [""])
     ]
 
-    assert [leaf for leaf in leaves if f"Example:\n  {'shallop'}" not in _unindented(run(*leaf, "--help").out)] == [
-        ("completion",)
-    ]
+    helps = {leaf: _unindented(run(*leaf, "--help").out) for leaf in leaves}
+
+    assert [leaf for leaf, text in helps.items() if not re.search("Examples?:\n  shallop ", text)] == [("completion",)]
+    assert [line for text in helps.values() for line in text.splitlines() if len(line) > 78] == []
+
+
+def test_no_line_of_a_list_of_commands_is_cut(run):
+    listed = {name: run(name, "--help").out.partition("Commands:\n")[2] for name in OWN}
+
+    assert {name: text for name, text in listed.items() if "...\n" in text} == {}
 
 
 def _unindented(text: str) -> str:
@@ -255,7 +263,11 @@ import sys
 from shallop_cloud import cli
 cli.main(["--help"]), cli.main(["device", "list", "--help"]), cli.main(["deploy", "--help"])
 cli.main(["release", "create", "--help"]), cli.main(["completion", "zsh"])
-slow = {"httpx", "rich", "yaml", "jsonschema", "pydantic", "fastapi", "sqlalchemy", "paho", "asyncio"}
+for each in ("staging", "deployment review", "deployment merge", "deployment patch", "diff", "rollback", "why",
+             "audit verify", "export"):
+    cli.main([*each.split(), "--help"])
+slow = {"httpx", "rich", "yaml", "jsonschema", "pydantic", "fastapi", "sqlalchemy", "paho", "asyncio", "sqlite_utils",
+        "sqlite3"}
 sys.exit(f"loaded: {slow & sys.modules.keys()}" if slow & sys.modules.keys() else 0)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
@@ -304,7 +316,7 @@ class Typed:
     ("typed", "offered"),
     [
         (Typed("shallop dep", 1), ["deploy", "deployment"]),
-        (Typed("shallop device re", 2), ["renew-token"]),
+        (Typed("shallop device re", 2), ["rename", "restore", "renew-token"]),
         (Typed("shallop deployment list --status d", 4), ["drifted", "deployed"]),
     ],
 )

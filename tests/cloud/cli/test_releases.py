@@ -47,6 +47,7 @@ def test_create_sends_what_the_manifest_says(run, world, manifest):
                     "format": models.Format.YAML,
                     "path": "motion.yaml",
                     "required": True,
+                    "slots": None,
                 },
                 {
                     "name": "map",
@@ -54,10 +55,62 @@ def test_create_sends_what_the_manifest_says(run, world, manifest):
                     "format": models.Format.TEXT,
                     "path": "maps/floor.txt",
                     "required": False,
+                    "slots": None,
                 },
             ],
         }
     ]
+
+
+ANNOTATED = '{"x-shallop-config-type": "site", "x-shallop-path": "site.json", "x-shallop-format": "json"}'
+
+
+def test_schemas_that_state_their_place_need_no_manifest(run, world, tmp_path, monkeypatch):
+    (tmp_path / "site.schema.json").write_text(ANNOTATED)
+    monkeypatch.chdir(tmp_path)
+
+    ran = run("release", "create", "--version", "1.5.0", "site.schema.json", "-o", "name")
+
+    assert (ran.code, ran.out) == (0, "REL-1500000000000000\n")
+    (made,) = world.taken[0].config_types
+    assert (made.name, made.path, made.format.value) == ("site", "site.json", "json")
+    assert made.config_schema.documents == {"site.schema.json": ANNOTATED}
+
+
+def test_what_is_wrong_with_such_schemas_is_told_of_their_files(run, world, tmp_path):
+    file = tmp_path / "site.schema.json"
+    file.write_text("{}")
+    ran = run("release", "create", "--version", "1.5.0", str(file))
+    assert (ran.code, world.taken) == (7, [])
+    first, second = ran.err.splitlines()
+    assert first == "shallop: these schemas are not a release that can be made"
+    assert second.startswith(f"{file}:1:1: the schema does not state x-shallop-config-type, x-shallop-path")
+    file.write_text(ANNOTATED)
+    ran = run("release", "create", "--version", "1.5", str(file))
+    assert ran.err.splitlines()[1].startswith("/version: '1.5' is not a semantic version")
+    world.refuses = refusal(422, "release_invalid", "no", models.ProblemError(
+        message="is too slow", pointer="/a", source="site.schema.json", line=1, column=2
+    ))  # fmt: skip
+    ran = run("release", "create", "--version", "1.5.0", str(file))
+    assert ran.err.splitlines()[1] == f"{file}:1:2 /a: is too slow"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["--version", "1.0.0"],
+        ["{}"],
+        ["-f", "{}", "--version", "1.0.0"],
+        ["-f", "{}", "{}"],
+        ["-f", "{}", "--version", "1", "{}"],
+    ],
+)
+def test_a_release_is_a_manifest_or_a_version_with_schemas(run, world, manifest, arguments):
+    ran = run("release", "create", *(each.format(manifest) for each in arguments))
+
+    assert (ran.code, world.taken) == (2, [])
+    assert "give a manifest (-f release.yaml), or a --version and schema files" in ran.err
 
 
 def test_what_is_wrong_with_a_manifest_is_found_before_anything_is_sent(run, world, manifest):
@@ -124,6 +177,18 @@ def test_show(run, world):
         "CONFIG TYPE     FORMAT  PATH                 REQUIRED  SCHEMA",
         "motion-control  yaml    motion-control.yaml  yes       SCH-0000000000000001",
     ]
+
+
+def test_show_names_slots_as_deploy_does(run, world):
+    made = release("1.4.0", "lidar")
+    slots = [models.Slot(key=key, path=f"{key}.yaml", required=False) for key in ("default", "rear")]
+    world.add(made.model_copy(update={"config_types": [made.config_types[0].model_copy(update={"slots": slots})]}))
+
+    lines = run("release", "show", "1.4.0").out.splitlines()[-2:]
+
+    assert [line.split()[:4] for line in lines] == [
+        ["lidar", "yaml", "default.yaml", "no"], ["lidar/rear", "yaml", "rear.yaml", "no"]
+    ]  # fmt: skip
 
 
 def test_show_as_json_is_what_the_api_shows(run, world):
