@@ -17,6 +17,8 @@ import time
 from pathlib import Path
 
 SEEDS = 500
+FAULTS = {"published-after-sending": "cloud-kill,cloud-offline"}
+"""What alone goes wrong, for a mistake that only shows when two things meet: among all faults they seldom do."""
 TIMEOUT_S = 900.0
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -75,6 +77,8 @@ def simulate(patch: Path | None) -> tuple[int, str | None]:
         if patch is not None:
             plant(copy, patch)
         command = [sys.executable, "-c", _SHALLOP, "simulate", "--count", str(SEEDS), "--fail-fast", "--no-shrink"]
+        if patch is not None and patch.stem in FAULTS:
+            command += ["--faults", FAULTS[patch.stem]]
         path = os.pathsep.join(str(copy / package.partition("/")[0]) for package in PACKAGES)
         try:
             ran = subprocess.run(
