@@ -20,6 +20,7 @@ from shallop_protocol.topics import Kind, Topics
 
 from shallop_cloud import errors
 from shallop_cloud.store import devices, history
+from shallop_cloud.store import presences as store
 from shallop_cloud.store.database import Database
 
 MAX_WAITING = 50_000
@@ -187,16 +188,16 @@ class Ingest:
     ) -> None:
         if not presences:
             return
-        recorded = devices.presences(connection, {device for device, _ in presences})
-        changed: dict[str, devices.Presence] = {}
+        recorded = store.load(connection, {device for device, _ in presences})
+        changed: dict[str, store.Presence] = {}
         for device, heard in presences:
             known = changed.get(device) or recorded.get(device)
             if known is None:
                 self.dropped["unknown_device"] += 1
             elif cloud.is_current(heard, known.incarnation, known.connection):
                 online = heard.status == "online"
-                changed[device] = devices.Presence(online, heard.incarnation, heard.connection, at if online else None)
-        devices.save_presences(connection, changed)
+                changed[device] = store.Presence(online, heard.incarnation, heard.connection, at if online else None)
+        store.save(connection, changed)
 
 
 _PARSERS = {

@@ -95,48 +95,6 @@ def update(connection: sa.Connection, device: str, /, **values: Any) -> None:
     connection.execute(tables.devices.update().where(tables.devices.c.id == device).values(**values))
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Presence:
-    """Whether a device's connection stands, and which one was heard of last.
-
-    Attributes:
-        heard_at: when it last said that it is there; None leaves what is recorded.
-    """
-
-    online: bool
-    incarnation: str | None
-    connection: int
-    heard_at: datetime.datetime | None = None
-
-
-def presences(connection: sa.Connection, ids: Iterable[str]) -> dict[str, Presence]:
-    """What is recorded of the presence of these devices; unknown ids are left out."""
-    column = tables.devices.c
-    query = sa.select(column.id, column.online, column.presence_incarnation, column.connection)
-    rows = connection.execute(query.where(column.id.in_(list(ids))))
-    return {row.id: Presence(row.online, row.presence_incarnation, row.connection) for row in rows}
-
-
-def save_presences(connection: sa.Connection, changed: Mapping[str, Presence]) -> None:
-    """Records presences, by device."""
-    rows = [
-        {
-            "key": device,
-            "online": presence.online,
-            "presence_incarnation": presence.incarnation,
-            "connection": presence.connection,
-            "last_heard_at": presence.heard_at,
-        }
-        for device, presence in changed.items()
-    ]
-    _UPDATE_PRESENCE.execute(connection, rows)
-
-
-_UPDATE_PRESENCE = prepared.update_by_id(
-    tables.devices, ("online", "presence_incarnation", "connection"), kept=("last_heard_at",)
-)
-
-
 def mqtt_passwords(connection: sa.Connection) -> dict[str, str]:
     """The hashed MQTT password of every enrolled device, by device id."""
     column = tables.devices.c
