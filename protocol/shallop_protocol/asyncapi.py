@@ -18,9 +18,9 @@ from typing import Any
 import pydantic.json_schema
 
 from shallop_protocol import asyncapi_prose as prose
-from shallop_protocol import desired, digests, dsse, messages
+from shallop_protocol import desired, digests, dsse, echo, messages
 from shallop_protocol.statuses import Activity, Error
-from shallop_protocol.topics import DEFAULT_ROOT, RETAINED, Kind, Topics
+from shallop_protocol.topics import DEFAULT_ROOT, RETAINED, TO_DEVICE, Kind, Topics
 
 Json = dict[str, Any]  # Any: a JSON value
 
@@ -29,6 +29,7 @@ BINDING = "0.2.0"
 _ROBOT = "dev-7k3qf0h2m9xw4rtc"
 _DEPLOYMENT = "DPL-7K3QF0H2M9XW4RTC"
 _FALLBACK = "DPL-0QZ6Y8N4B1V5C3JM"
+_SIGNER = dsse.signer_from_seed(bytes(range(32)))
 _NOW = datetime.datetime(2024, 5, 17, 9, 30, tzinfo=datetime.timezone.utc)
 
 _MESSAGES: tuple[type[messages.Message], ...] = (
@@ -37,6 +38,7 @@ _MESSAGES: tuple[type[messages.Message], ...] = (
     messages.Presence,
     messages.Event,
     messages.Hello,
+    echo.Echo,
 )
 
 ENVELOPE: Json = {
@@ -45,11 +47,11 @@ ENVELOPE: Json = {
     "description": prose.ENVELOPE,
     "required": ["payloadType", "payload", "signatures"],
     "properties": {
-        "payloadType": {"type": "string", "enum": [desired.PAYLOAD_TYPE, desired.PAYLOAD_TYPE_GZIP]},
+        "payloadType": {"type": "string", "enum": [desired.PAYLOAD_TYPE, desired.PAYLOAD_TYPE_GZIP, echo.PAYLOAD_TYPE]},
         "payload": {
             "type": "string",
             "contentEncoding": "base64",
-            "description": "The bytes of a Desired in JSON, after gzip where the payload type says so.",
+            "description": "The bytes of a Desired in JSON, after gzip where the payload type says so, or of an Echo.",
         },
         "signatures": {
             "type": "array",
@@ -150,10 +152,10 @@ def examples() -> dict[str, Json]:
         "Presence": presence,
         "Event": event,
         "Hello": messages.Hello(spread_s=12.5),
+        "Echo": _echo(),
     }
-    sealed = desired.seal_desired(order, dsse.signer_from_seed(bytes(range(32))))
     return {
-        "Envelope": json.loads(sealed),
+        "Envelope": json.loads(desired.seal_desired(order, _SIGNER)),
         **{name: message.model_dump(mode="json") for name, message in values.items()},
     }
 
@@ -181,6 +183,10 @@ def _order() -> desired.Desired:
     return desired.Desired(
         device=_ROBOT, epoch=1, generation=17, issued_at=_NOW, deployment=manifest, fallback=_FALLBACK
     )
+
+
+def _echo() -> echo.Echo:
+    return echo.Echo(device=_ROBOT, nonce="q3Vb0hXn2kQm8sZt", epoch=1, generation=17)
 
 
 def _definitions(reference: str) -> Json:
@@ -211,7 +217,7 @@ def _operation_name(kind: Kind) -> str:
 
 
 def _is_sent(kind: Kind) -> bool:
-    return kind in (Kind.DESIRED, Kind.HELLO)
+    return kind is Kind.HELLO or kind in TO_DEVICE
 
 
 def _operation(kind: Kind) -> Json:
@@ -225,7 +231,8 @@ def _operation(kind: Kind) -> Json:
 
 
 def _message(kind: Kind) -> Json:
-    schema = "Envelope" if kind is Kind.DESIRED else kind.value.capitalize()
+    schema = "Envelope" if kind in TO_DEVICE else kind.value.capitalize()
+    example = json.loads(echo.seal_echo(_echo(), _SIGNER)) if kind is Kind.ECHO else examples()[schema]
     return {
         "name": kind.value,
         "title": kind.value,
@@ -234,7 +241,7 @@ def _message(kind: Kind) -> Json:
         "contentType": "application/json",
         "payload": {"$ref": f"#/components/schemas/{schema}"},
         "bindings": {"mqtt": {"bindingVersion": BINDING}},
-        "examples": [{"name": kind.value, "payload": examples()[schema]}],
+        "examples": [{"name": kind.value, "payload": example}],
     }
 
 

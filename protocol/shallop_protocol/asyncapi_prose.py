@@ -21,8 +21,8 @@ nothing on the robot.
 
 1. Connect with the device id in lower case as client id and user name, a clean session, and a last will on the presence
    topic (see the channel *presence*).
-2. Subscribe, at QoS 1 and by their exact names, to its own *desired* and to *hello*. Wildcards and shared
-   subscriptions are refused.
+2. Subscribe, at QoS 1 and by their exact names, to its own *desired* and *echo* and to *hello*. Wildcards and shared
+   subscriptions are refused. A robot that never asks for an echo may leave *echo* out.
 3. Publish *presence* `online`, then its *report*.
 4. Before each attempt to connect, the first one included, wait a random moment; wait longer and longer while attempts
    are refused.
@@ -49,6 +49,9 @@ report; the codes of what could not be read are `too_large`, `malformed`, `unsup
 
 Bring the disk to the newest order that was taken, and to nothing else:
 
+* A file whose `content` is null travels by reference: get its bytes by `GET /v1/device/contents/{{digest}}` from the
+  cloud's address, with HTTP Basic authentication by the MQTT user name and password. Byte ranges (RFC 9110, section
+  14) are answered, so an interrupted transfer goes on where it stopped.
 * Check each file: its size and digest, and its path. A path is relative, its segments are joined by `/`; none is empty,
   `.`, or begins with `..`, and there are no control characters and no backslashes.
 * Write all files, make them durable, switch to them in one step, read them back, and only then report `deployed`.
@@ -56,6 +59,10 @@ Bring the disk to the newest order that was taken, and to nothing else:
   `deployment` nor as `fallback` comes off.
 * The fallback stays on the disk beside the deployment. If the deployment fails, return to the fallback.
 * With `deployment: null` everything comes off.
+* With `confirm_s`, the deployment is on trial from the switch on. Connect anew, publish a report with a random `nonce`,
+  and wait for an *echo* with that nonce. If none comes within so many seconds of the switch, the deployment failed
+  (`cut_off`). Before the switch, wait until there is a connection. A robot that does not know the field ignores it.
+* Robot software may say "not now". The deployment then stays `queued`, and `waiting` says why and until when.
 * An error is `retrying` where the world may heal (the disk is full), with a growing pause; it is `failed`
   where the same bytes can never work (digest differs, path refused, check says no). What failed comes off, is
   never tried again, and keeps its reason.
@@ -71,7 +78,7 @@ names unless that failed.
 
 Written `sha256:` and 64 lower-case hexadecimal digits.
 
-* Of a file: SHA-256 of its bytes, which are the UTF-8 bytes of `content`.
+* Of a file: SHA-256 of its bytes, which are the UTF-8 bytes of `content` where it is there.
 * Of a deployment: SHA-256 of one entry for each file, `path` NUL `mode` SPACE `size` SPACE `digest` LF, in UTF-8,
   `size` in decimal; the entries sorted by code point and joined. A robot computes it from what it read back.
 
@@ -131,6 +138,9 @@ now and then as a heartbeat.
   survives a cloud that was away. The one that the order names is always among them. What is missing from the report
   counts as off the robot, if the order that ended it was answered.
 * `digest` is computed from what was read back from the disk. The cloud believes `deployed` only with the right one.
+* `waiting` says why a deployment is not brought on though nothing is wrong: `held`, `fetching`, `checking`, `on_trial`,
+  `offline`. `integrity` says that files on the disk are not what was written, and that the robot leaves them so.
+* `nonce` asks for an echo.
 * `refused` is the newest message that was not taken, until an order is taken.
 * If a report would be too large, cut the words of its reasons, and leave out the oldest finished deployments.
 """,
@@ -145,6 +155,11 @@ of an `offline` that is not its own says `online` again.
         "The cloud asks every robot to publish its report again, under a new `seq`, at a random moment within "
         "`spread_s` seconds. Not retained. The cloud needs it because not every broker replays retained messages."
     ),
+    Kind.ECHO: (
+        "The cloud's answer to a report with a `nonce`: that nonce, and the epoch and generation of its newest order, "
+        "signed. Not retained. The payload of its envelope is described by the schema *Echo*. An echo with another "
+        "nonce says nothing."
+    ),
 }
 
 OPERATIONS = {
@@ -153,6 +168,7 @@ OPERATIONS = {
     Kind.PRESENCE: "A robot, or its last will, says whether it is connected.",
     Kind.EVENT: "A robot says what happened along the way.",
     Kind.HELLO: "The cloud asks every robot to report again.",
+    Kind.ECHO: "The cloud proves to one robot that its report arrived.",
 }
 
 _SMALL = f"At most {messages.MAX_SMALL_BYTES} bytes."
@@ -165,4 +181,5 @@ LIMITS = {
     Kind.PRESENCE: _SMALL,
     Kind.EVENT: _SMALL,
     Kind.HELLO: _SMALL,
+    Kind.ECHO: _SMALL,
 }

@@ -26,7 +26,7 @@ from typing import Any, Final
 
 from shallop_protocol import ids, messages
 from shallop_protocol.desired import order_digest
-from shallop_protocol.messages import Presence, Reason, Report
+from shallop_protocol.messages import Presence, Reason, Report, Waiting
 from shallop_protocol.statuses import CELLS, FIRST, Activity, Error, Impossible, Statuses, Target, may_become
 
 KEPT_FORMER = 8
@@ -60,6 +60,8 @@ class Deployment:
     Attributes:
         ordered: the generation in which it first became desired; 0 while it never was.
         ended: the generation from which on it is neither desired nor fallback; 0 while it is, or never was.
+        waiting: why the device does not bring it on although nothing is wrong; ``integrity`` is what the device found
+            changed of its files. Both as last known: a newer report that does not say them takes them away.
     """
 
     id: str
@@ -70,6 +72,8 @@ class Deployment:
     attempts: int = 0
     ordered: int = 0
     ended: int = 0
+    waiting: Waiting | None = None
+    integrity: Reason | None = None
 
     @property
     def is_finished(self) -> bool:
@@ -345,11 +349,15 @@ def _move_all(device: Device, report: Report) -> tuple[Device, list[str]]:
             moved, words = _move(known, entry)
             changed.append(moved)
             ignored += [words] if words else []
-    named = {report.current, *(entry.id for entry in report.deployments)}
+    told = {entry.id for entry in report.deployments}
     for known in device.deployments.values():
-        gone = known.id not in named and 0 < known.ended <= device.reported
+        if known.id in told:
+            continue
+        gone = known.id != report.current and 0 < known.ended <= device.reported
         if gone and known.statuses.target is Target.ARCHIVED:
             changed.append(_finish(known))
+        elif known.waiting or known.integrity:
+            changed.append(_unsaid(known))
     return _record(device, *changed), ignored
 
 
@@ -359,20 +367,31 @@ def _move(known: Deployment, entry: messages.DeploymentReport) -> tuple[Deployme
     error, reason = (entry.error, entry.reason) if now.error is not Error.FAILED else (now.error, known.reason)
     target = Target.ARCHIVED if error is Error.FAILED else now.target
     then = Statuses(target, entry.activity, error)
+    is_over = entry.activity is Activity.ARCHIVED or error is Error.FAILED
+    said: dict[str, Any] = {
+        "reason": reason,
+        "attempts": entry.attempts,
+        "waiting": None if is_over else entry.waiting,
+        "integrity": None if is_over else entry.integrity,
+    }
     if then == now:
-        if (reason, entry.attempts) == (known.reason, known.attempts):
-            return known, ""
-        return dataclasses.replace(known, reason=reason, attempts=entry.attempts), ""
+        is_news = any(getattr(known, name) != value for name, value in said.items())
+        return dataclasses.replace(known, **said) if is_news else known, ""
     if now.target is Target.STAGED:
         return known, f"{known.id} is reported {entry.activity.value} and was never ordered"
     if entry.activity is Activity.DEPLOYED and entry.digest != known.digest:
         return (
-            known,
+            _unsaid(known),
             f"{known.id} is reported in force with digest {entry.digest}, recorded is {known.digest}",
         )
     if isinstance(CELLS[then], Impossible) or not may_become(now, then):
-        return known, f"{known.id} is {now} and cannot become {then}"
-    return _with(known, target, entry.activity, error, reason=reason, attempts=entry.attempts), ""
+        return _unsaid(known), f"{known.id} is {now} and cannot become {then}"
+    return _with(known, target, entry.activity, error, **said), ""
+
+
+def _unsaid(known: Deployment) -> Deployment:
+    """Without what was last known of its waits and its files: the device does not say it any more."""
+    return dataclasses.replace(known, waiting=None, integrity=None) if known.waiting or known.integrity else known
 
 
 def _settle(device: Device, ignored: list[str]) -> Ingested:
@@ -411,7 +430,8 @@ def _withdraw(device: Device, old: Deployment, generation: int) -> Deployment:
 
 
 def _finish(old: Deployment, **more: Any) -> Deployment:
-    """Off the device: a failure is kept with its reason, a hold-up is over."""
+    """Off the device: a failure is kept with its reason, a hold-up or a wait is over."""
+    old = _unsaid(old)
     if old.statuses.error is Error.FAILED:
         return _with(old, Target.ARCHIVED, Activity.ARCHIVED, Error.FAILED, **more)
     return _with(old, Target.ARCHIVED, Activity.ARCHIVED, reason=None, **more)

@@ -7,7 +7,7 @@ envelope is looked at before a trusted key was seen to have signed it.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated
 
 import pydantic
@@ -23,25 +23,32 @@ MAX_ENVELOPE_BYTES = 1_048_576
 MAX_PAYLOAD_BYTES = 8_388_608
 """Bytes of payload after decompression that a device looks at."""
 MAX_INSTANCES = 256
+MAX_INLINE_BYTES = 1_048_576
+"""Bytes of one file that travels with the order; what is larger goes by reference, however well it compresses."""
+MAX_CONTENT_BYTES = 2**30
+"""Bytes of one file that travels by reference."""
+MAX_CONFIRM_S = 86_400
 
 Mode = Annotated[str, pydantic.Field(pattern=r"^0[0-7]{3}$")]
 
 
 class Instance(messages.Value):
-    """One file: where it goes, what it must be, and its text."""
+    """One file: where it goes, what it must be, and its text, or none if the file travels by reference."""
 
     id: Annotated[str, pydantic.Field(pattern=ids.INSTANCE_PATTERN)]
     slot: Annotated[str, pydantic.Field(min_length=1, max_length=64)] = "default"
     path: Annotated[str, pydantic.Field(min_length=1, max_length=4096)]
     mode: Mode = "0644"
     digest: messages.Digest
-    size: messages.Count
-    content: str
+    size: Annotated[int, pydantic.Field(ge=0, le=MAX_CONTENT_BYTES)]
+    content: str | None = pydantic.Field(
+        description="The text of the file; null: fetch the bytes by their digest from the cloud."
+    )
 
     @property
-    def data(self) -> bytes:
-        """The bytes of the file."""
-        return self.content.encode()
+    def data(self) -> bytes | None:
+        """The bytes of the file, if they came with the order."""
+        return None if self.content is None else self.content.encode()
 
     @property
     def file(self) -> digests.FileDigest:
@@ -71,6 +78,10 @@ class Desired(messages.Message):
     issued_at: messages.Time
     deployment: Manifest | None
     fallback: messages.DeploymentId | None = None
+    confirm_s: Annotated[int, pydantic.Field(ge=1, le=MAX_CONFIRM_S)] | None = pydantic.Field(
+        default=None,
+        description="The device undoes the deployment unless the cloud answers within so many seconds of the switch.",
+    )
 
     @property
     def digest(self) -> str:
@@ -106,6 +117,54 @@ def seal_desired(desired: Desired, signer: dsse.Signer, limit: int = DEFAULT_LIM
             f"the deployment takes {len(packed)} bytes on the wire, compressed and signed; the limit is {limit}"
         )
     return packed
+
+
+def referring(desired: Desired, contents: Collection[str]) -> Desired:
+    """The order without the contents that have these digests: the device fetches them."""
+    if desired.deployment is None or not contents:
+        return desired
+    instances = tuple(
+        each.model_copy(update={"content": None}) if each.digest in contents else each
+        for each in desired.deployment.instances
+    )
+    return desired.model_copy(update={"deployment": desired.deployment.model_copy(update={"instances": instances})})
+
+
+def seal_to_fit(desired: Desired, signer: dsse.Signer, limit: int = DEFAULT_LIMIT) -> tuple[bytes, frozenset[str]]:
+    """The signed envelope of an order, from which the largest contents are left out until it fits.
+
+    As few as possible are left out, the larger before the smaller; of equal ones, by digest.
+
+    Returns:
+        The envelope, and the digests of the contents that were left out; ``referring`` leaves out the same again.
+
+    Raises:
+        errors.TooLarge: not even the manifest without any content fits.
+    """
+    instances = desired.deployment.instances if desired.deployment else ()
+    sizes = {each.digest: each.size for each in instances if each.content is not None}
+    largest = sorted(sizes, key=lambda digest: (-sizes[digest], digest))
+    whole = _sealed(desired, signer, limit)
+    if whole is not None:
+        return whole, frozenset()
+    # Without one content more an envelope is smaller, so the fewest are found by halving.
+    too_few, enough = 0, len(largest)
+    fitting = seal_desired(referring(desired, largest), signer, limit)
+    while enough - too_few > 1:
+        middle = (too_few + enough) // 2
+        sealed = _sealed(referring(desired, largest[:middle]), signer, limit)
+        if sealed is None:
+            too_few = middle
+        else:
+            enough, fitting = middle, sealed
+    return fitting, frozenset(largest[:enough])
+
+
+def _sealed(desired: Desired, signer: dsse.Signer, limit: int) -> bytes | None:
+    try:
+        return seal_desired(desired, signer, limit)
+    except errors.TooLarge:
+        return None
 
 
 def open_desired(data: bytes, trusted: Mapping[str, dsse.PublicKey], device: str) -> Desired:

@@ -11,6 +11,8 @@ The rules:
 * The newest ``(epoch, generation)`` wins; anything older, or another order under the same number, is refused.
 * What runs stays in force until its successor is confirmed. A deployment comes off when the order in force no
   longer names it and the named one is confirmed, when the order says so with ``deployment: null``, or when it failed.
+* What is in sight without ever having been confirmed goes as soon as the order no longer names it: it may be what keeps
+  the robot from its successor.
 * A failed deployment is never tried again and never visible; the fallback that the order names takes its place.
 * Every step can be cut off at any point and planned again from memory and disk alone.
 """
@@ -32,7 +34,9 @@ KEPT_FINISHED = 8
 BRIEF = 200
 """Characters of each reason in a report that would be too large otherwise. JSON writes one in at most 6 bytes."""
 
-R = TypeVar("R", Reason, Refusal)
+_WORDS = ("reason", "waiting", "integrity")
+
+R = TypeVar("R", Reason, Refusal, messages.Waiting)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -203,7 +207,9 @@ def _comes_off(memory: Memory, disk: Disk, holding: Holding) -> bool:
         return False
     if holding.id != disk.current or _may_leave_sight(memory, disk):
         return True
-    return holding.activity is not Activity.DEPLOYED and _goal(memory, disk) is not None
+    if holding.activity is Activity.QUEUED:
+        return True  # never confirmed: it may be what keeps its successor from coming, so it does not wait for that
+    return holding.activity is Activity.REMOVING and _goal(memory, disk) is not None
 
 
 def _may_leave_sight(memory: Memory, disk: Disk) -> bool:
@@ -322,11 +328,17 @@ def report(
     clock_synced: bool,
     agent: messages.Agent,
     next_attempts: Mapping[str, datetime.datetime],
+    waiting: Mapping[str, messages.Waiting] | None = None,
+    integrity: Mapping[str, Reason] | None = None,
+    nonce: str | None = None,
 ) -> messages.Report:
     """What the device tells the cloud.
 
     Args:
         next_attempts: when, by the device's clock, a deployment that is held up is tried again.
+        waiting: why a deployment is not brought on although nothing is wrong.
+        integrity: what was found of a deployment's files that are not what was written, and are left so.
+        nonce: to be echoed by the cloud.
     """
     epoch, generation = memory.position
     whole = messages.Report(
@@ -339,6 +351,7 @@ def report(
         generation=generation,
         order=memory.order.digest if memory.order else None,
         current=disk.current,
+        nonce=nonce,
         refused=memory.refused,
         deployments=tuple(
             messages.DeploymentReport(
@@ -348,6 +361,8 @@ def report(
                 attempts=holding.attempts,
                 next_attempt_at=next_attempts.get(holding.id),
                 reason=holding.reason,
+                waiting=(waiting or {}).get(holding.id),
+                integrity=(integrity or {}).get(holding.id),
                 digest=holding.digest if holding.activity is Activity.DEPLOYED else None,
                 since=holding.since,
             )
@@ -355,7 +370,9 @@ def report(
         ),
         agent=agent,
     )
-    has_words = whole.refused is not None or any(entry.reason for entry in whole.deployments)
+    has_words = whole.refused is not None or any(
+        entry.reason or entry.waiting or entry.integrity for entry in whole.deployments
+    )
     if has_words and len(whole.to_bytes()) > messages.MAX_REPORT_BYTES:  # without words it is far below
         return _in_brief(whole)
     return whole
@@ -372,7 +389,7 @@ def _reported(memory: Memory) -> tuple[Holding, ...]:
 def _in_brief(report: messages.Report) -> messages.Report:
     """The same, with words so short that the cloud takes it however many reasons there are."""
     deployments = tuple(
-        entry.model_copy(update={"reason": _short(entry.reason)}) if entry.reason else entry
+        entry.model_copy(update={name: _short(said) for name in _WORDS if (said := getattr(entry, name)) is not None})
         for entry in report.deployments
     )
     refused = _short(report.refused) if report.refused else None

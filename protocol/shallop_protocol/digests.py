@@ -23,6 +23,24 @@ def of_bytes(data: bytes) -> str:
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
+class Counted:
+    """Bytes that come in pieces: how many there were, and their digest."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._hash = hashlib.sha256()
+
+    def add(self, piece: bytes) -> None:
+        """The next ones."""
+        self.size += len(piece)
+        self._hash.update(piece)
+
+    @property
+    def digest(self) -> str:
+        """Of all so far."""
+        return f"sha256:{self._hash.hexdigest()}"
+
+
 def of_files(files: Iterable[FileDigest]) -> str:
     """The digest of a set of files: of one entry ``path NUL mode SP size SP digest LF`` for each, sorted.
 

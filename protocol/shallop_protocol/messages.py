@@ -33,6 +33,7 @@ Code = Annotated[str, pydantic.Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 Text = Annotated[str, pydantic.Field(max_length=MAX_TEXT)]
 Incarnation = Annotated[str, pydantic.Field(pattern=r"^[a-z0-9-]{1,64}$")]
 Time = pydantic.AwareDatetime
+Nonce = Annotated[str, pydantic.Field(pattern=r"^[A-Za-z0-9_-]{16,64}$")]
 
 
 class Value(pydantic.BaseModel):
@@ -64,6 +65,15 @@ class Reason(Value):
         return cls(code=code, message=message if len(message) <= MAX_TEXT else message[: MAX_TEXT - 1] + "…")
 
 
+class Waiting(Value):
+    """Why a deployment is not brought on although nothing is wrong: robot software holds it back, its files are being
+    fetched, it is on trial."""
+
+    code: Code
+    message: Text
+    until: Time | None = pydantic.Field(default=None, description="When the wait ends at the latest, if that is known.")
+
+
 class DeploymentReport(Value):
     """One deployment, as the device last knew it."""
 
@@ -73,6 +83,10 @@ class DeploymentReport(Value):
     attempts: Count = 0
     next_attempt_at: Time | None = None
     reason: Reason | None = None
+    waiting: Waiting | None = None
+    integrity: Reason | None = pydantic.Field(
+        default=None, description="Its files on the disk are not what was written, and the device leaves them so."
+    )
     digest: Digest | None = pydantic.Field(
         default=None, description="What was read back from the disk; set once the deployment was in force."
     )
@@ -108,6 +122,9 @@ class Report(Message):
         default=None, description="Which order of that generation: its digest; null if there was none."
     )
     current: DeploymentId | None = None
+    nonce: Nonce | None = pydantic.Field(
+        default=None, description="The device asks for an echo: proof that this report reached the cloud."
+    )
     refused: Refusal | None = None
     deployments: Annotated[tuple[DeploymentReport, ...], pydantic.Field(max_length=MAX_DEPLOYMENTS)] = ()
     agent: Agent

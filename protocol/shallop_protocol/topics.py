@@ -35,10 +35,14 @@ class Kind(str, enum.Enum):
     PRESENCE = "presence"
     EVENT = "event"
     HELLO = "hello"
+    ECHO = "echo"
 
 
 RETAINED = frozenset({Kind.DESIRED, Kind.REPORT, Kind.PRESENCE})
 """The kinds whose newest message the broker keeps."""
+
+TO_DEVICE = frozenset({Kind.DESIRED, Kind.ECHO})
+"""The kinds that the cloud publishes for one device."""
 
 FROM_DEVICE = frozenset({Kind.REPORT, Kind.PRESENCE, Kind.EVENT})
 """The kinds that a device publishes and the cloud hears."""
@@ -111,8 +115,8 @@ class Topics:
 
         The cloud's user may do everything below the root. The monitor may hear every device's report, presence
         and event, one by one or by ``{root}/+/{kind}``, and publish nothing. A device may publish its own report,
-        presence and event, and subscribe to and receive its own desired state and the cloud's hello, each by its exact
-        name: a filter with a wildcard is refused even where every topic that it matches would be allowed.
+        presence and event, and subscribe to and receive its own desired state and echo and the cloud's hello, each by
+        its exact name: a filter with a wildcard is refused even where every topic that it matches would be allowed.
         """
         if user == CLOUD:
             return topic.startswith(f"{self.root}/") and (access is not Access.PUBLISH or not _has_wildcard(topic))
@@ -121,7 +125,7 @@ class Topics:
             return access is not Access.PUBLISH and heard is not None and heard[1] in FROM_DEVICE
         if access is Access.PUBLISH:
             return self.parse(topic) in {(user, kind) for kind in FROM_DEVICE}
-        return topic == self.hello or self.parse(topic) == (user, Kind.DESIRED)
+        return topic == self.hello or self.parse(topic) in {(user, kind) for kind in TO_DEVICE}
 
 
 def is_wire_id(text: str) -> bool:

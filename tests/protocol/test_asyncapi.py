@@ -12,7 +12,7 @@ import sys
 import jsonschema
 import pytest
 import referencing
-from shallop_protocol import asyncapi, desired, dsse, messages
+from shallop_protocol import asyncapi, desired, dsse, echo, messages
 from shallop_protocol.topics import RETAINED, Access, Kind, Topics
 
 DOCS = pathlib.Path(__file__).parents[2] / "docs" / "protocol"
@@ -82,6 +82,7 @@ def test_every_example_holds_and_a_spoilt_one_does_not(name: str) -> None:
         ("Presence", {"status": "away"}),
         ("Event", {"code": "Has Space"}),
         ("Hello", {"spread_s": -1}),
+        ("Echo", {"nonce": "short"}),
     ],
 )
 def test_the_schemas_refuse_what_the_models_refuse(name: str, change: dict) -> None:
@@ -96,6 +97,8 @@ def test_the_examples_in_the_document_are_messages_of_this_protocol() -> None:
     assert order.model_dump(mode="json") == DOCUMENT["components"]["schemas"]["Desired"]["examples"][0]
     assert order.deployment.instances[0].data == b"controller:\n  max_speed: 1.5  # m/s\n"
     assert json.loads(base64.b64decode(example[Kind.DESIRED]["payload"])) == json.loads(order.to_bytes())
+    answer = echo.open_echo(data[Kind.ECHO], {key.keyid: key}, ROBOT)
+    assert answer.model_dump(mode="json") == DOCUMENT["components"]["schemas"]["Echo"]["examples"][0]
     parsed = {
         Kind.REPORT: messages.parse_report(data[Kind.REPORT], ROBOT),
         Kind.PRESENCE: messages.parse_presence(data[Kind.PRESENCE], ROBOT),

@@ -8,7 +8,7 @@ import pytest
 from model_world.orders import AGENT, NOW, ROBOT, deployment_id
 from shallop_protocol import cloud, messages
 from shallop_protocol.cloud import ANY, Conflict, Deployment, Device, Ingested
-from shallop_protocol.messages import DeploymentReport, Presence, Reason, Refusal, Report
+from shallop_protocol.messages import DeploymentReport, Presence, Reason, Refusal, Report, Waiting
 from shallop_protocol.statuses import Activity, Error, Statuses, Target
 
 ONE, TWO, THREE = deployment_id(1), deployment_id(2), deployment_id(3)
@@ -32,8 +32,10 @@ def known(
     ended: int = 0,
     reason: Reason | None = None,
     attempts: int = 0,
+    waiting: Waiting | None = None,
+    integrity: Reason | None = None,
 ) -> Deployment:
-    return Deployment(deployment, release, DIGEST, of(statuses), reason, attempts, ordered, ended)
+    return Deployment(deployment, release, DIGEST, of(statuses), reason, attempts, ordered, ended, waiting, integrity)
 
 
 def device(generation: int, desired: str | None, fallback: str | None, *deployments: Deployment, **more) -> Device:
@@ -600,3 +602,49 @@ def test_nothing_recorded_is_shared_between_devices() -> None:
     assert Device("dev-1").deployments == {}
     assert Device("dev-1").deployments is not Device("dev-2").deployments
     assert isinstance(ANY, cloud.AnyCurrent)
+
+
+HELD = Waiting(code="held", message="held by docking")
+
+
+class TestWaiting:
+    """What a device says beside statuses is as it said it last."""
+
+    def test_a_wait_is_taken_with_the_report_that_says_it(self) -> None:
+        heard = report(2, entry(ONE, "deployed/none", integrity=WHY), entry(TWO, "queued/none", waiting=HELD))
+        then = (
+            known(ONE, "deployed/deployed/none", ordered=1, integrity=WHY),
+            known(TWO, "deployed/queued/none", ordered=2, waiting=HELD),
+        )
+        assert hear(WANTS_TWO, heard) == Ingested(changed(WANTS_TWO, *then, seq=11, reported=2))
+
+    @pytest.mark.parametrize(
+        ("said", "then"),
+        [
+            ([], "deployed/queued/none"),
+            ([entry(TWO, "queued/none")], "deployed/queued/none"),
+            ([entry(TWO, "queued/retrying", attempts=1, reason=WHY)], "deployed/queued/retrying"),
+            ([entry(TWO, "removing/none", waiting=HELD)], "deployed/queued/none"),
+            ([entry(TWO, "deployed/none", digest="sha256:" + 64 * "5", waiting=HELD)], "deployed/queued/none"),
+        ],
+    )
+    def test_it_goes_when_it_is_said_no_more_or_of_what_is_passed_over(
+        self, said: list[DeploymentReport], then: str
+    ) -> None:
+        waits = known(TWO, "deployed/queued/none", ordered=2, waiting=HELD, integrity=WHY)
+        heard = report(2, entry(ONE, "deployed/none"), *said, current=ONE)
+        after = hear(changed(WANTS_TWO, waits), heard).device.deployments[TWO]
+        assert (after.statuses, after.waiting, after.integrity) == (of(then), None, None)
+
+    @pytest.mark.parametrize("said", ["queued/failed", "archived/failed", "archived/none"])
+    def test_what_is_over_waits_for_nothing(self, said: str) -> None:
+        waits = known(TWO, "archived/queued/none", ordered=2, ended=2, waiting=HELD)
+        reason = NO if said.endswith("failed") else None
+        heard = report(2, entry(ONE, "deployed/none"), entry(TWO, said, waiting=HELD, integrity=WHY, reason=reason))
+        after = hear(changed(RUNS_ONE, waits, generation=2), heard).device.deployments[TWO]
+        assert (after.waiting, after.integrity) == (None, None)
+
+    def test_what_is_withdrawn_and_gone_waits_for_nothing(self) -> None:
+        waits = known(TWO, "archived/queued/none", ordered=2, ended=2, waiting=HELD)
+        after = hear(changed(RUNS_ONE, waits, generation=2), report(2, entry(ONE, "deployed/none"), current=ONE)).device
+        assert after.deployments[TWO] == known(TWO, "archived/archived/none", ordered=2, ended=2)

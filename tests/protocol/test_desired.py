@@ -261,3 +261,69 @@ def test_an_order_is_a_value() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         SIGNER.key.raw = b""
     assert isinstance(ORDER, messages.Message)
+
+
+def several(*contents: str) -> Desired:
+    """An order for these files."""
+    instances = tuple(
+        Instance(
+            id="CFG-7K3QF0H2M9XW4RTC",
+            path=f"{number}.txt",
+            digest=digests.of_bytes(content.encode()),
+            size=len(content.encode()),
+            content=content,
+        )
+        for number, content in enumerate(contents)
+    )
+    manifest = Manifest(
+        id=ONE, release="1.4.0", digest=digests.of_files(each.file for each in instances), instances=instances
+    )
+    return ORDER.model_copy(update={"deployment": manifest})
+
+
+def noise(size: int, seed: int = 1) -> str:
+    return random.Random(seed).randbytes(size // 2).hex()
+
+
+def test_what_fits_is_left_whole() -> None:
+    assert desired.seal_to_fit(ORDER, SIGNER) == (desired.seal_desired(ORDER, SIGNER), frozenset())
+
+
+def test_the_fewest_and_largest_contents_are_left_out() -> None:
+    order = several(*(noise(size, size) for size in (4_000, 60_000, 2_000, 90_000, 30_000, 8_000)))
+    envelope, left_out = desired.seal_to_fit(order, SIGNER, 60_000)
+    found = opened(envelope)
+    assert len(envelope) <= 60_000
+    assert [each.content is None for each in found.deployment.instances] == [False, True, False, True, False, False]
+    assert left_out == {each.digest for each in found.deployment.instances if each.content is None}
+    assert found == desired.referring(order, left_out)
+    assert (found.digest, found.deployment.digest) == (order.digest, order.deployment.digest)
+
+
+def test_equal_contents_are_left_out_together() -> None:
+    twice = noise(90_000)
+    envelope, left_out = desired.seal_to_fit(several(twice, "x", twice), SIGNER, 60_000)
+    assert [each.data for each in opened(envelope).deployment.instances] == [None, b"x", None]
+    assert left_out == {digests.of_bytes(twice.encode())}
+
+
+@pytest.mark.parametrize("limit", range(900, 4_000, 300))
+def test_one_content_more_would_never_have_fitted(limit: int) -> None:
+    order = several(*(noise(size, size) for size in (200, 400, 600, 800)))
+    envelope, left_out = desired.seal_to_fit(order, SIGNER, limit + 1_400)
+    assert len(envelope) <= limit + 1_400
+    if left_out:
+        smallest = min(left_out, key=lambda digest: next(
+            each.size for each in order.deployment.instances if each.digest == digest
+        ))  # fmt: skip
+        with pytest.raises(errors.TooLarge):
+            desired.seal_desired(desired.referring(order, left_out - {smallest}), SIGNER, limit + 1_400)
+
+
+def test_a_manifest_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(errors.TooLarge, match="the limit is 500"):
+        desired.seal_to_fit(ORDER, SIGNER, 500)
+    nothing = ORDER.model_copy(update={"deployment": None})
+    with pytest.raises(errors.TooLarge, match="the limit is 50"):
+        desired.seal_to_fit(nothing, SIGNER, 50)
+    assert desired.referring(nothing, {ORDER.deployment.digest}) == nothing

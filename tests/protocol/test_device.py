@@ -186,7 +186,11 @@ STEPS: dict[str, tuple[Memory, Disk, device.Step | None]] = {
         disk(TWO, ONE),
         Point(ONE, leaving=TWO),
     ),
-    "withdrawn, in sight, unconfirmed, nothing else there: stays": (after(order(4, THREE), Q2, Q3), disk(TWO), APPLY3),
+    "withdrawn, in sight, unconfirmed, nothing else there: goes": (
+        after(order(4, THREE), Q2, Q3),
+        disk(TWO),
+        Point(None, leaving=TWO),
+    ),
     "back to the fallback by order": (after(order(3, ONE), D1, Q2), disk(TWO, ONE), Point(ONE, leaving=TWO)),
     "back by order to what is damaged: healed first": (
         after(order(3, ONE), D1, D2),

@@ -19,6 +19,14 @@ def test_the_digest_of_bytes_is_sha256() -> None:
     assert re.match(digests.PATTERN, EMPTY)
 
 
+def test_bytes_may_come_in_pieces() -> None:
+    counted = digests.Counted()
+    assert (counted.size, counted.digest) == (0, EMPTY)
+    for piece in (b"speed:", b"", b" 1.5\r\n"):
+        counted.add(piece)
+    assert (counted.size, counted.digest) == (ONE.size, ONE.digest)
+
+
 def test_the_digest_of_files_is_the_documented_formula() -> None:
     text = f"a.json\x000755 0 {EMPTY}\nnav2/params.yaml\x000644 12 {ONE.digest}\n"
     assert digests.of_files([ONE, TWO]) == f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"

@@ -15,7 +15,7 @@ ROOT = "shallop/v1"
 SELF, OTHER = "dev-1", "dev-2"
 USERS = (SELF, OTHER, "cloud", "monitor", "stranger", "", "+", "#", "hello", "DEV-1", "dev-1/..", "cloud ")
 
-OWN = {kind: f"{ROOT}/{SELF}/{kind.value}" for kind in (Kind.DESIRED, Kind.REPORT, Kind.PRESENCE, Kind.EVENT)}
+OWN = {kind: f"{ROOT}/{SELF}/{kind.value}" for kind in Kind if kind is not Kind.HELLO}
 BELOW = [
     *OWN.values(),
     f"{ROOT}/cloud/hello",
@@ -73,8 +73,8 @@ HEARD = {f"{ROOT}/{name}/{kind}" for name in (SELF, "+") for kind in ("report", 
 ALLOWED: dict[str, dict[Access, set[str]]] = {
     SELF: {
         Access.PUBLISH: {OWN[Kind.REPORT], OWN[Kind.PRESENCE], OWN[Kind.EVENT]},
-        Access.SUBSCRIBE: {OWN[Kind.DESIRED], f"{ROOT}/cloud/hello"},
-        Access.RECEIVE: {OWN[Kind.DESIRED], f"{ROOT}/cloud/hello"},
+        Access.SUBSCRIBE: {OWN[Kind.DESIRED], OWN[Kind.ECHO], f"{ROOT}/cloud/hello"},
+        Access.RECEIVE: {OWN[Kind.DESIRED], OWN[Kind.ECHO], f"{ROOT}/cloud/hello"},
     },
     "cloud": {
         Access.PUBLISH: set(BELOW),
@@ -105,12 +105,12 @@ def test_nobody_reaches_anothers_topics(user: str, access: Access, tail: str) ->
 @given(st.from_regex(r"[a-z0-9-]{1,64}", fullmatch=True).filter(topics.is_wire_id))
 def test_every_device_has_its_own_topics_under_any_root(device: str) -> None:
     sea = Topics("a/b-c_D/e")
-    for kind in (Kind.REPORT, Kind.PRESENCE, Kind.EVENT, Kind.DESIRED):
+    for kind in topics.FROM_DEVICE | topics.TO_DEVICE:
         topic = sea.of(device, kind)
         assert topic == f"a/b-c_D/e/{device}/{kind.value}"
         assert sea.parse(topic) == (device, kind)
-        assert sea.allows(device, Access.PUBLISH, topic) is (kind is not Kind.DESIRED)
-        assert sea.allows(device, Access.RECEIVE, topic) is (kind is Kind.DESIRED)
+        assert sea.allows(device, Access.PUBLISH, topic) is (kind in topics.FROM_DEVICE)
+        assert sea.allows(device, Access.RECEIVE, topic) is (kind in topics.TO_DEVICE)
         assert not SEA.allows(device, Access.PUBLISH, topic)
 
 
@@ -118,8 +118,8 @@ def test_the_names_of_topics() -> None:
     assert SEA.hello == "shallop/v1/cloud/hello"
     assert SEA.of(SELF, Kind.DESIRED) == "shallop/v1/dev-1/desired"
     assert SEA.every(Kind.REPORT) == "shallop/v1/+/report"
-    assert {kind for kind in Kind if kind not in topics.RETAINED} == {Kind.EVENT, Kind.HELLO}
-    assert {kind for kind in Kind if kind not in topics.FROM_DEVICE} == {Kind.DESIRED, Kind.HELLO}
+    assert {kind for kind in Kind if kind not in topics.RETAINED} == {Kind.EVENT, Kind.HELLO, Kind.ECHO}
+    assert {kind for kind in Kind if kind not in topics.FROM_DEVICE} == {Kind.DESIRED, Kind.HELLO, Kind.ECHO}
 
 
 @pytest.mark.parametrize("topic", [topic for topic in EVERYTHING if topic not in OWN.values()])
