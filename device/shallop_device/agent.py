@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 import random
+from typing import Protocol
 
 from shallop_protocol import errors as protocol_errors
 from shallop_protocol import messages
@@ -15,9 +17,19 @@ from shallop_protocol.topics import Kind
 
 from shallop_device import backoff, clock, errors, identity, inbox, link, store, worker
 
-HEARTBEAT_S = 900.0
+PRESENCE_S = 3600.0
+"""So often the device says that it is there."""
+HEARTBEAT_S = 21_600.0
+"""So often the report is sent again though nothing changed: rare, for what the cloud misses it asks for."""
+SOON_S = 900.0
+"""After news, the report is sent again so soon, then after twice as long, and so on up to the heartbeat: a broker may
+have lost what it acknowledged, and that is noticed the sooner the younger it is."""
+CHECK_S = 900.0
+"""So often the files are read back."""
 ACKNOWLEDGE_S = 60.0
-"""A publish that was not acknowledged for so long is done again."""
+"""A connection on which a publish was not acknowledged for so long leads nowhere; another one is made."""
+REFUSED_S = 900.0
+"""Before something that the broker refused is sent again."""
 SETTLED_S = 60.0
 """A connection that stood so long was a good one; the waits before the next ones begin anew."""
 LOSS_KNOWN_S = 1.0
@@ -25,6 +37,62 @@ LOSS_KNOWN_S = 1.0
 FAREWELL_S = 2.0
 
 logger = logging.getLogger(__name__)
+
+
+class Heart(Protocol):
+    """Who is told that the agent works: a service manager."""
+
+    def ready(self) -> None:
+        """The agent has taken up what an earlier run left, and begins."""
+        ...
+
+    def beat(self, status: str) -> float:
+        """The agent had a turn, and its connection is worked on or waited for. ``status`` says for a person how it is.
+
+        Returns:
+            Seconds until it has to be told again; infinite if never.
+        """
+        ...
+
+    def stopping(self) -> None:
+        """The agent is about to end."""
+        ...
+
+
+class Unwatched:
+    """Nobody is told."""
+
+    def ready(self) -> None:
+        """As the port says."""
+
+    def beat(self, status: str) -> float:  # noqa: ARG002  as the port has it
+        """As the port says."""
+        return math.inf
+
+    def stopping(self) -> None:
+        """As the port says."""
+
+
+UNWATCHED = Unwatched()
+
+
+@dataclasses.dataclass(slots=True)
+class _Timer:
+    """Something that is done every so many seconds, for the first time somewhere between half of them and all."""
+
+    every: float
+    at: float
+
+    @classmethod
+    def begin(cls, every: float, now: float, rng: random.Random) -> _Timer:
+        return cls(every, now + rng.uniform(0.5, 1.0) * every)
+
+    def is_due(self, now: float) -> bool:
+        """Whether it is to be done now; then it is due again so much later."""
+        if now < self.at:
+            return False
+        self.at = now + self.every
+        return True
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -37,7 +105,15 @@ class _InFlight:
 
 
 class Agent:
-    """One device, online or not. ``handle`` items and give it ``turn``s; ``run`` does both until it is stopped."""
+    """One device, online or not. ``handle`` items and give it ``turn``s; ``run`` does both until it is stopped.
+
+    Args:
+        heartbeat: seconds after which the report is sent again though nothing changed.
+        presence: seconds after which the device says again that it is there; no more than ``heartbeat``.
+        check_every: seconds after which the files are read back.
+        heart: is told in ``run`` that the agent works.
+        reconnect: the waits before the next connection; ``unwelcome`` those after the broker refused one.
+    """
 
     def __init__(
         self,
@@ -49,8 +125,11 @@ class Agent:
         time: clock.Clock,
         rng: random.Random,
         heartbeat: float = HEARTBEAT_S,
+        presence: float = PRESENCE_S,
+        check_every: float = CHECK_S,
         reconnect: backoff.Backoff = backoff.RECONNECT,
         unwelcome: backoff.Backoff = backoff.UNWELCOME,
+        heart: Heart = UNWATCHED,
     ) -> None:
         self._who = who
         self._store = memory
@@ -58,15 +137,21 @@ class Agent:
         self._link = line
         self._clock = time
         self._rng = rng
-        self._heartbeat = heartbeat
         self._reconnect = reconnect
         self._unwelcome = unwelcome
+        self._heart = heart
         self._connection: int | None = None
         self._is_online = False
         self._online_since = 0.0
         self._failures = 0
         self._open_at: float | None = time.monotonic()
-        self._beat_at = time.monotonic() + rng.uniform(0.5, 1.0) * heartbeat
+        begun = time.monotonic()
+        self._heartbeat = heartbeat
+        self._known_seq = 0
+        self._report_again = _Timer.begin(min(SOON_S, heartbeat), begun, rng)
+        self._present_again = _Timer.begin(min(presence, heartbeat), begun, rng)
+        self._check_again = _Timer.begin(check_every, begun, rng)
+        self._was_on_trial = False
         self._hello_at: float | None = None
         self._say_again = False
         self._in_flight: _InFlight | None = None
@@ -83,8 +168,10 @@ class Agent:
             errors.AgentError: the connection's thread is gone without a word.
         """
         self.start()
+        self._heart.ready()
         while True:
-            item = items.get(self.turn())
+            seconds = self.turn()
+            item = items.get(min(seconds, self._heart.beat(self._status())))
             if isinstance(item, inbox.Stop):
                 break
             if item is not None:
@@ -94,6 +181,7 @@ class Agent:
                 if last is None:
                     raise errors.AgentError("the MQTT connection's thread is gone; the agent ends, to be started anew")
                 self.handle(last)
+        self._heart.stopping()
         self._say_goodbye(items)
 
     def handle(self, item: inbox.Item) -> None:
@@ -111,26 +199,44 @@ class Agent:
                 self._say_again |= self._store.report is said
             case inbox.Greeted(payload):
                 self._plan_answer(payload)
+            case inbox.Echoed(payload):
+                self._worker.hear(payload)
+            case inbox.Ended():
+                self._worker.ended(item)
+            case inbox.Touched(is_inside):
+                if is_inside:
+                    self._worker.check()
+            case inbox.Call():
+                _answer(item)
             case _:
                 logger.debug("of an earlier connection: %s", item)
 
     def turn(self) -> float:
         """Does all that is due, and gives the seconds until something is due again."""
         now = self._clock.monotonic()
-        if now >= self._beat_at:
-            self._beat_at = now + self._heartbeat
+        if self._check_again.is_due(now):
             self._worker.check()
-            self._worker.repeat()
+        if self._report_again.is_due(now):
+            later = min(2 * self._report_again.every, self._heartbeat)
+            self._report_again = _Timer(later, now + later)
+            self._repeat()
+        if self._present_again.is_due(now):
             self._say_online()
         self._worker.work(until_news=True)
         now = self._clock.monotonic()
+        self._follow_trial(now)
         if self._open_at is not None and now >= self._open_at:
             self._open()
         if self._hello_at is not None and now >= self._hello_at:
             self._hello_at = None
-            self._worker.repeat()
+            self._say_online()
+            self._repeat()
+            self._say_again = True  # the report that there is, if the disk did not take a newer one
+        if self._in_flight is not None and now >= self._in_flight.since + ACKNOWLEDGE_S:
+            self._give_up()
         self._publish(now)
-        due = (self._beat_at, self._worker.wake_at, self._open_at, self._hello_at, self._publish_at())
+        timers = (self._report_again.at, self._present_again.at, self._check_again.at)
+        due = (*timers, self._worker.wake_at, self._open_at, self._hello_at, self._publish_at())
         return max(0.0, min(moment for moment in due if moment is not None) - self._clock.monotonic())
 
     def _open(self) -> None:
@@ -143,16 +249,66 @@ class Agent:
             return
         self._link.open(self._connection)
 
+    def _follow_trial(self, now: float) -> None:
+        """Connects anew where a trial needs it: only a connection that was made since a deployment was taken up tells
+        whether the cloud can still be reached. After a trial, one that does not stand is tried at once, too: what was
+        on trial may have been what it could not be made with."""
+        is_on_trial = self._worker.passage.trial is not None
+        is_over = self._was_on_trial and not is_on_trial
+        self._was_on_trial = is_on_trial
+        if self._is_online and self._worker.passage.wants_fresh_line:
+            logger.info("connecting anew, to see whether the cloud can still be reached")
+            self._link.close()
+            self._connection = None
+            self._is_online = False
+            self._in_flight = None
+            self._worker.passage.online(None)
+            self._open_soon(now)
+        elif is_over and self._open_at is not None:
+            self._open_soon(now)
+
+    def _open_soon(self, now: float) -> None:
+        self._failures = 0
+        self._open_at = now
+
+    def _repeat(self) -> None:
+        self._worker.repeat()
+        if report := self._store.report:
+            self._known_seq = report.seq
+
+    def _expect_loss(self, seq: int) -> None:
+        """The broker has a report; if it was news, it is sent again soon."""
+        if seq > self._known_seq:
+            self._known_seq = seq
+            soon = min(SOON_S, self._heartbeat)
+            self._report_again = _Timer.begin(soon, self._clock.monotonic(), self._rng)
+
+    def _give_up(self) -> None:
+        """A broker that takes and does not answer, or a network that swallows all: what was sent may not have come."""
+        assert self._in_flight is not None
+        words = f"the broker did not acknowledge a {self._in_flight.kind.value} within {ACKNOWLEDGE_S:g} s"
+        lost = inbox.Lost(self._connection or 0, words)
+        self._link.close()
+        self._lose(lost)
+
+    def _status(self) -> str:
+        report = self._store.report
+        if self._is_online:
+            return f"connected to {self._who.mqtt_url}" + ("" if report and report.sent else ", a report is on its way")
+        return f"not connected to {self._who.mqtt_url}, failures in a row: {self._failures}"
+
     def _greet(self, connection: int) -> None:
         logger.info("connected to %s", self._who.mqtt_url, extra={"connection": connection})
         self._is_online = True
         self._quiet_until = 0.0
         self._online_since = self._clock.monotonic()
+        self._worker.passage.online(self._online_since)
         self._say_again = True
         self._say_online()
 
     def _say_online(self) -> None:
-        """Again with every heartbeat: an old connection's will may have come late and stand on the broker."""
+        """Again when the cloud asks, and now and then: it goes by when it heard this, and an old connection's will may
+        have come late and stand on the broker."""
         if self._is_online and self._connection is not None:
             birth = link.presence(self._who, self._store.incarnation, self._connection, online=True)
             self._link.publish(Kind.PRESENCE, birth)
@@ -163,6 +319,7 @@ class Agent:
         self._connection = None
         self._is_online = False
         self._in_flight = None
+        self._worker.passage.online(None)
         self._wait_to_open(self._reconnect if lost.trouble == "network" else self._unwelcome)
         logger.warning("not connected: %s", lost.why, extra={"connection": lost.connection})
         if lost.trouble == "taken_over":
@@ -180,11 +337,12 @@ class Agent:
         self._in_flight = None
         if answer.refusal is not None:
             logger.error("the broker refused a %s: %s", flight.kind.value, answer.refusal)
-            self._be_quiet(self._heartbeat)
+            self._be_quiet(REFUSED_S)
             return
         try:
             if flight.kind is Kind.REPORT:
                 self._store.mark_sent(flight.subject)
+                self._expect_loss(flight.subject)
             else:
                 self._store.drop_event(flight.subject)
         except errors.HeldUp as error:
@@ -247,3 +405,13 @@ class Agent:
                     case _:
                         continue
         self._link.close()
+
+
+def _answer(call: inbox.Call) -> None:
+    """Does what another thread asked for; what goes wrong is that thread's trouble."""
+    if not call.answer.set_running_or_notify_cancel():
+        return
+    try:
+        call.answer.set_result(call.act())
+    except Exception as error:  # noqa: BLE001  it is raised again where the answer is waited for
+        call.answer.set_exception(error)

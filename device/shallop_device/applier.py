@@ -16,11 +16,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import secrets
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from typing import Protocol
 
 from shallop_protocol import desired, digests, ids, paths
-from shallop_protocol.desired import Manifest
+from shallop_protocol.desired import Instance, Manifest
 from shallop_protocol.device import Disk
 from shallop_protocol.messages import Reason
 
@@ -31,7 +33,6 @@ CURRENT = "current"
 _STAGING = ".staging-"
 _TRASH = ".trash-"
 _NEW_CURRENT = ".current-"
-_MAX_FILE_BYTES = desired.MAX_PAYLOAD_BYTES
 _OWNER_READS = 0o400
 
 _DAMAGE = frozenset(
@@ -40,11 +41,50 @@ _DAMAGE = frozenset(
 """Errors of reading that say something of the tree, and not of the moment."""
 
 
-class Applier:
-    """The deployments below one root. The public methods raise errors.HeldUp where the disk does not let them."""
+class Contents(Protocol):
+    """The bytes that travel by reference, as far as they are on this robot."""
 
-    def __init__(self, disk: files.Files) -> None:
+    def has(self, instance: Instance) -> bool:
+        """Whether all of them are here."""
+        ...
+
+    def read(self, instance: Instance) -> Iterator[bytes]:
+        """Them, piece by piece; OSError if they are not to be had."""
+        ...
+
+    def keep_only(self, digests: Collection[str]) -> None:
+        """Drops all that have none of these digests; OSError if the disk does not let it."""
+        ...
+
+
+class NoContents:
+    """There are none."""
+
+    def has(self, instance: Instance) -> bool:  # noqa: ARG002  as the port has it
+        """Never."""
+        return False
+
+    def read(self, instance: Instance) -> Iterator[bytes]:
+        """Raises OSError."""
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), instance.path)
+
+    def keep_only(self, digests: Collection[str]) -> None:
+        """There is nothing to drop."""
+
+
+NO_CONTENTS = NoContents()
+
+
+class Applier:
+    """The deployments below one root. The public methods raise errors.HeldUp where the disk does not let them.
+
+    Args:
+        contents: where the bytes are that did not come with the order.
+    """
+
+    def __init__(self, disk: files.Files, contents: Contents = NO_CONTENTS) -> None:
         self._files = disk
+        self._contents = contents
         self._disbelieved: set[str] = set()
 
     def observe(self, check: Mapping[str, str] | None = None) -> Disk:
@@ -64,6 +104,30 @@ class Applier:
             }
             return Disk(_deployment(current) if current else None, frozenset(trees), frozenset(damaged))
 
+    def missing(self, manifest: Manifest) -> list[Instance]:
+        """What of a deployment is not on this robot, neither with the order, nor fetched, nor in a whole tree."""
+        absent = [each for each in manifest.instances if each.content is None and not self._contents.has(each)]
+        if not absent:
+            return []
+        with _held_up(f"look for the contents of {manifest.id}"):
+            trees = _trees(self._all())
+            if self._whole_tree(trees.get(manifest.id, []), manifest.digest):
+                return []
+            return [each for each in absent if self._tree_with(each, trees) is None]
+
+    def stage(self, manifest: Manifest) -> str:
+        """Writes a deployment, out of sight, unless it is there. When this returns, its tree is on the disk.
+
+        Returns:
+            Its path below the root.
+
+        Raises:
+            errors.Rejected: the manifest can never be applied.
+            errors.HeldUp: the disk did not let it happen; nothing changed for readers.
+        """
+        with _held_up(f"write {manifest.id}"):
+            return f"{DEPLOYMENTS}/{self._staged(manifest)}"
+
     def apply(self, manifest: Manifest) -> None:
         """Brings a deployment into force. When this returns, its tree is on the disk, in sight, and was read back.
 
@@ -71,12 +135,8 @@ class Applier:
             errors.Rejected: the manifest can never be applied.
             errors.HeldUp: the disk did not let it happen. What was in force still is, or the new one is, whole.
         """
-        check(manifest)
         with _held_up(f"apply {manifest.id}"):
-            entries = self._all()
-            trees = _trees(entries).get(manifest.id, [])
-            name = self._whole_tree(trees, manifest.digest) or self._stage(manifest, _free_name(manifest.id, entries))
-            self._sync_deployments(name)
+            name = self._staged(manifest)
             self._switch(name)
             found = self._read_tree(f"{DEPLOYMENTS}/{name}") if self._current(self._all()) == name else None
             if found is None or digests.of_files(found) != manifest.digest:
@@ -114,11 +174,12 @@ class Applier:
         with _held_up(f"remove {deployment}"):
             self._discard(_trees(self._all()).get(deployment, ()))
 
-    def tidy(self, damaged: frozenset[str]) -> None:
+    def tidy(self, damaged: frozenset[str], awaited: Collection[str] = ()) -> None:
         """Deletes what interrupted or finished steps left behind.
 
         Args:
             damaged: deployments whose spare trees, if they have any, may be needed.
+            awaited: digests of contents that a deployment on its way is made of.
         """
         with _held_up("delete what is left over"):
             for name, kind in self._files.entries("").items():
@@ -133,6 +194,7 @@ class Applier:
                 is_ours = name.startswith((_STAGING, _TRASH))
                 if is_ours or (kind != "directory" and _deployment(name)):
                     self._delete(f"{DEPLOYMENTS}/{name}", kind)
+            self._contents.keep_only(awaited)
 
     def _all(self) -> dict[str, files.Kind]:
         try:
@@ -164,16 +226,18 @@ class Applier:
         return found is not None and digests.of_files(found) == digest
 
     def _read_tree(self, tree: str) -> list[digests.FileDigest] | None:
-        """What each file of a tree is; None if it holds what no deployment does."""
+        """What each file of a tree is; None if it holds what no deployment does, a directory without files included."""
         found: list[digests.FileDigest] = []
+        directories: set[str] = set()
         for path, kind in self._walk(tree):
             if kind == "directory":
+                directories.add(path[len(tree) + 1 :])
                 continue
             if kind != "file" or len(found) == desired.MAX_INSTANCES:
                 return None
-            data, mode = self._files.read(path, _MAX_FILE_BYTES + 1)
-            found.append(digests.FileDigest(path[len(tree) + 1 :], f"{mode:04o}", len(data), digests.of_bytes(data)))
-        return found
+            mode, size, digest = self._files.measure(path, desired.MAX_CONTENT_BYTES)
+            found.append(digests.FileDigest(path[len(tree) + 1 :], f"{mode:04o}", size, digest))
+        return None if directories - {parent for file in found for parent in _parents(file.path)} else found
 
     def _walk(self, path: str) -> Iterator[tuple[str, files.Kind]]:
         """All that is below a directory, each directory before what is in it."""
@@ -186,6 +250,15 @@ class Applier:
                 if kind == "directory":
                     todo.append(below)
 
+    def _staged(self, manifest: Manifest) -> str:
+        """The name of the deployment's whole tree, which is on the disk; written if there was none."""
+        check(manifest)
+        entries = self._all()
+        trees = _trees(entries).get(manifest.id, [])
+        name = self._whole_tree(trees, manifest.digest) or self._stage(manifest, _free_name(manifest.id, entries))
+        self._sync_deployments(name)
+        return name
+
     def _stage(self, manifest: Manifest, name: str) -> str:
         if DEPLOYMENTS not in self._files.entries(""):
             self._files.make_directory(DEPLOYMENTS)
@@ -196,12 +269,38 @@ class Applier:
         for directory in directories:
             self._files.make_directory(f"{staging}/{directory}")
         for instance in manifest.instances:
-            self._files.write(f"{staging}/{instance.path}", instance.data, int(instance.mode, 8))
+            self._files.write(f"{staging}/{instance.path}", self._bytes_of(instance), int(instance.mode, 8))
         for directory in reversed(directories):
             self._files.sync_directory(f"{staging}/{directory}")
         self._files.sync_directory(staging)
         self._files.rename(staging, f"{DEPLOYMENTS}/{name}")
         return name
+
+    def _bytes_of(self, instance: Instance) -> Iterable[bytes]:
+        """What came with the order, was fetched, or lies in a tree that is already here: a large file that did not
+        change is not fetched again. What is read here is not believed: the tree is read back before it is in force."""
+        if (data := instance.data) is not None:
+            return (data,)
+        if self._contents.has(instance):
+            return self._contents.read(instance)
+        tree = self._tree_with(instance, _trees(self._all()))
+        if tree is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), instance.path)
+        return self._files.read(f"{DEPLOYMENTS}/{tree}/{instance.path}")
+
+    def _tree_with(self, instance: Instance, trees: Mapping[str, Sequence[str]]) -> str | None:
+        """A tree that holds these very bytes in the same place."""
+        for names in trees.values():
+            for name in names:
+                try:
+                    _, size, digest = self._files.measure(f"{DEPLOYMENTS}/{name}/{instance.path}", instance.size)
+                except OSError as error:
+                    if error.errno not in _DAMAGE:
+                        raise
+                    continue
+                if (size, digest) == (instance.size, instance.digest):
+                    return name
+        return None
 
     def _sync_deployments(self, name: str) -> None:
         """Puts the name of a tree on the disk. If that fails, the tree is not believed again."""
@@ -249,7 +348,7 @@ def check(manifest: Manifest) -> None:
         raise errors.Rejected(Reason.of("bad_path", str(error))) from None
     for instance in manifest.instances:
         data = instance.data
-        if (len(data), digests.of_bytes(data)) != (instance.size, instance.digest):
+        if data is not None and (len(data), digests.of_bytes(data)) != (instance.size, instance.digest):
             words = f"{instance.path}: the content is not what the manifest says (size or digest differs)"
             raise errors.Rejected(Reason.of("content_differs", words))
         if not int(instance.mode, 8) & _OWNER_READS:

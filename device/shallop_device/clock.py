@@ -6,8 +6,11 @@ import ctypes
 import datetime
 import pathlib
 import time
+import uuid
 from typing import Protocol
 
+_PROCESS = str(uuid.uuid4())
+_BOOT_ID = pathlib.Path("/proc/sys/kernel/random/boot_id")
 _SYNCED_MARK = pathlib.Path("/run/systemd/timesync/synchronized")
 _TIMEX_BYTES = 512
 """More than ``struct timex`` takes on any Linux; all zero asks without changing anything."""
@@ -28,6 +31,10 @@ class Clock(Protocol):
 
     def synced(self) -> bool:
         """Whether the wall clock is known to be disciplined by a time source."""
+        ...
+
+    def boot(self) -> str:
+        """Names the machine's present boot: monotonic moments of another one mean nothing."""
         ...
 
 
@@ -51,3 +58,10 @@ class SystemClock:
         except (OSError, AttributeError):
             return False
         return 0 <= int(state) < _TIME_ERROR
+
+    def boot(self) -> str:
+        """As the kernel names it; where it does not, one that lasts as long as this process."""
+        try:
+            return _BOOT_ID.read_text().strip()
+        except OSError:
+            return _PROCESS

@@ -10,6 +10,7 @@ import hashlib
 import json
 import logging
 import random
+import ssl
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -20,12 +21,13 @@ import tenacity
 from shallop_protocol import errors as protocol_errors
 from shallop_protocol import strict_json
 
-from shallop_device import __version__, backoff, errors, identity, state, store
+from shallop_device import __version__, backoff, errors, identity, state, store, tls
 
 ATTEMPTS = 6
 TIMEOUT_S = 15.0
 PATH = "/v1/enrolments"
 PATIENCE = backoff.Backoff(first=1.0, cap=15.0)
+SYSTEM_TRUST = tls.Trust()
 
 _LOCAL = ("localhost", "127.0.0.1", "::1")
 
@@ -37,13 +39,20 @@ class _Unreachable(Exception):
 
 
 def enrol(
-    server: str, token: str, state_dir: Path, root: Path, *, patience: backoff.Backoff = PATIENCE
+    server: str,
+    token: str,
+    state_dir: Path,
+    root: Path,
+    *,
+    patience: backoff.Backoff = PATIENCE,
+    trust: tls.Trust = SYSTEM_TRUST,
 ) -> identity.Identity:
     """Enrols this device. Repeated with the same arguments it gives the same device.
 
     Args:
         server: the cloud's address, ``https://host[:port][/path]`` or ``http://…``.
         patience: the waits between attempts to reach the server.
+        trust: whose certificate is believed, over HTTPS.
 
     Raises:
         errors.BadUsage: the address or token cannot be one.
@@ -58,12 +67,14 @@ def enrol(
     with state.locked(state_dir):
         memory = store.Store.open(state_dir)
         try:
-            return _enrol(memory, server, token, root, patience)
+            return _enrol(memory, server, token, root, patience, trust)
         finally:
             memory.close()
 
 
-def _enrol(memory: store.Store, server: str, token: str, root: Path, patience: backoff.Backoff) -> identity.Identity:
+def _enrol(
+    memory: store.Store, server: str, token: str, root: Path, patience: backoff.Backoff, trust: tls.Trust
+) -> identity.Identity:
     known = memory.identity
     enrolling = memory.enrolling
     if known and enrolling and enrolling.token_digest != hashlib.sha256(token.encode()).hexdigest():
@@ -78,7 +89,7 @@ def _enrol(memory: store.Store, server: str, token: str, root: Path, patience: b
     except OSError as error:
         raise errors.AgentError(f"cannot make the configuration root {root}: {error}") from error
     enrolling = memory.begin_enrolment(server, root, token)
-    answer = _ask(server, {"token": token, "secret": enrolling.secret, "agent_version": __version__}, patience)
+    answer = _ask(server, {"token": token, "secret": enrolling.secret, "agent_version": __version__}, patience, trust)
     found = identity.of(answer, server, root, enrolling.secret)
     if known and known.device != found.device:
         raise errors.AgentError(f"{server} answered for {found.device}, but this is {known.device}")
@@ -100,8 +111,12 @@ def _address(server: str) -> str:
     return server.rstrip("/")
 
 
-def _ask(server: str, body: dict[str, str], patience: backoff.Backoff) -> bytes:
+def _ask(server: str, body: dict[str, str], patience: backoff.Backoff, trust: tls.Trust) -> bytes:
     rng = random.SystemRandom()
+    try:
+        context = trust.context() if server.startswith("https:") else None
+    except OSError as error:
+        raise errors.BadUsage(str(error)) from None
 
     def wait(state: tenacity.RetryCallState) -> float:
         return patience.delay(state.attempt_number, rng)
@@ -118,12 +133,12 @@ def _ask(server: str, body: dict[str, str], patience: backoff.Backoff) -> bytes:
         reraise=True,
     )
     try:
-        return retrying(_post, server, body)
+        return retrying(_post, server, body, context)
     except _Unreachable as error:
         raise errors.AgentError(f"{error}; gave up after {ATTEMPTS} attempts, run the same command again") from None
 
 
-def _post(server: str, body: dict[str, str]) -> bytes:
+def _post(server: str, body: dict[str, str], context: ssl.SSLContext | None) -> bytes:
     request = urllib.request.Request(  # noqa: S310  the scheme was checked
         f"{server}{PATH}",
         data=strict_json.dumps(body),
@@ -131,12 +146,13 @@ def _post(server: str, body: dict[str, str]) -> bytes:
         method="POST",
     )
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S, context=context) as response:  # noqa: S310
             answer: bytes = response.read(identity.MAX_ANSWER_BYTES)
     except urllib.error.HTTPError as error:
         raise _refusal(server, error) from None
     except urllib.error.URLError as error:
-        raise _Unreachable(f"cannot reach {server}: {error.reason}") from None
+        why = tls.words(error.reason) if isinstance(error.reason, OSError) else error.reason
+        raise _Unreachable(f"cannot reach {server}: {why}") from None
     except OSError as error:
         raise _Unreachable(f"cannot reach {server}: {error}") from None
     try:

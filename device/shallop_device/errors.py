@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
+from pathlib import Path
 
 from shallop_protocol.messages import Reason
 
@@ -34,6 +35,10 @@ class NotAuthorized(AgentError):
     """The cloud does not take this token."""
 
     exit_code = 4
+
+
+class InUse(AgentError):
+    """Another process has the state directory."""
 
 
 class BadUsage(AgentError):
@@ -80,3 +85,8 @@ def held_up(error: OSError, doing: str) -> HeldUp:
     where = f" ({place})" if place else ""
     words = f"cannot {doing}: {error.strerror or error}{where}; {_ADVICE[code]}"
     return HeldUp(Reason.of(code, words))
+
+
+def not_enrolled(state_dir: Path) -> AgentError:
+    """The error that says what to do first."""
+    return AgentError(f"{state_dir} is not enrolled: run shallopd enroll first (shallopd enroll --help)")

@@ -10,20 +10,27 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol
+from typing import BinaryIO, Literal, NamedTuple, Protocol
+
+from shallop_protocol import digests
 
 Kind = Literal["file", "directory", "link", "other"]
 
 DIRECTORY_MODE = 0o755
 
 
-class File(NamedTuple):
-    """What was read: the bytes, at most as many as were asked for, and the permission bits."""
+CHUNK_BYTES = 262_144
+"""Of a file that is read or written piece by piece."""
 
-    data: bytes
+
+class Measured(NamedTuple):
+    """What was read of a file: its permission bits, how many bytes, and their digest."""
+
     mode: int
+    size: int
+    digest: str
 
 
 class Files(Protocol):
@@ -33,9 +40,9 @@ class Files(Protocol):
         """Makes a directory whose parent exists."""
         ...
 
-    def write(self, path: str, data: bytes, mode: int) -> None:
-        """Makes a new file; when this returns, its bytes and mode are on the disk (its name is not, before
-        ``sync_directory`` of its parent)."""
+    def write(self, path: str, chunks: Iterable[bytes], mode: int) -> None:
+        """Makes a new file of the chunks, one after another; when this returns, its bytes and mode are on the disk (its
+        name is not, before ``sync_directory`` of its parent)."""
         ...
 
     def sync_directory(self, path: str) -> None:
@@ -58,8 +65,13 @@ class Files(Protocol):
         """Removes an empty directory."""
         ...
 
-    def read(self, path: str, limit: int) -> File:
-        """The first ``limit`` bytes of a regular file, from the disk if it can be had; OSError for anything else."""
+    def read(self, path: str) -> Generator[bytes]:
+        """A regular file piece by piece, from the disk if it can be had; OSError for anything else."""
+        ...
+
+    def measure(self, path: str, limit: int) -> Measured:
+        """What a regular file is, read from the disk if that can be had; ``size`` is above ``limit``, and the rest not
+        read, if there is more."""
         ...
 
     def read_link(self, path: str) -> str | None:
@@ -87,12 +99,13 @@ class RootedFiles:
             os.mkdir(name, DIRECTORY_MODE, dir_fd=parent)
             os.chmod(name, DIRECTORY_MODE, dir_fd=parent)
 
-    def write(self, path: str, data: bytes, mode: int) -> None:
+    def write(self, path: str, chunks: Iterable[bytes], mode: int) -> None:
         """As the port says; the mode does not depend on the umask."""
         with self._parent(path) as (parent, name):
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             with os.fdopen(os.open(name, flags, 0o600, dir_fd=parent), "wb") as file:
-                file.write(data)
+                for chunk in chunks:
+                    file.write(chunk)
                 file.flush()
                 os.fchmod(file.fileno(), mode)
                 os.fsync(file.fileno())
@@ -122,17 +135,19 @@ class RootedFiles:
         with self._parent(path) as (parent, name):
             os.rmdir(name, dir_fd=parent)
 
-    def read(self, path: str, limit: int) -> File:
-        """As the port says. O_NONBLOCK: a FIFO that was planted must not hold the agent up."""
-        with self._parent(path) as (parent, name):
-            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-            with os.fdopen(os.open(name, flags, dir_fd=parent), "rb") as file:
-                found = os.fstat(file.fileno())
-                if not stat.S_ISREG(found.st_mode):
-                    raise OSError(errno.EINVAL, "not a regular file")
-                # What fsync put on the disk is dropped from the page cache, so that it is the disk that answers.
-                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-                return File(file.read(limit), stat.S_IMODE(found.st_mode))
+    def read(self, path: str) -> Generator[bytes]:
+        """As the port says."""
+        with self._open(path) as file:
+            while chunk := file.read(CHUNK_BYTES):
+                yield chunk
+
+    def measure(self, path: str, limit: int) -> Measured:
+        """As the port says."""
+        with self._open(path) as file:
+            counted = digests.Counted()
+            while counted.size <= limit and (chunk := file.read(CHUNK_BYTES)):
+                counted.add(chunk)
+            return Measured(stat.S_IMODE(os.fstat(file.fileno()).st_mode), counted.size, counted.digest)
 
     def read_link(self, path: str) -> str | None:
         """As the port says."""
@@ -148,6 +163,18 @@ class RootedFiles:
         """As the port says."""
         with _naming(path), self._directory(path) as directory, os.scandir(directory) as found:
             return {entry.name: _kind(entry) for entry in found}
+
+    @contextlib.contextmanager
+    def _open(self, path: str) -> Generator[BinaryIO]:
+        """O_NONBLOCK: a FIFO that was planted must not hold the agent up."""
+        with self._parent(path) as (parent, name):
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            with os.fdopen(os.open(name, flags, dir_fd=parent), "rb") as file:
+                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                    raise OSError(errno.EINVAL, "not a regular file")
+                # What fsync put on the disk is dropped from the page cache, so that it is the disk that answers.
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+                yield file
 
     @contextlib.contextmanager
     def _parent(self, path: str) -> Generator[tuple[int, str]]:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
 import queue
-from typing import Literal
+from collections.abc import Callable
+from typing import Literal, TypeVar, cast
+
+from shallop_protocol.messages import Reason
+
+T = TypeVar("T")
 
 MAX_WAITING = 32
 """Messages that wait. Each may be as long as an envelope, so this bounds memory."""
@@ -55,11 +61,55 @@ class Acknowledged:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Echoed:
+    """Bytes from the topic of the cloud's echoes."""
+
+    payload: bytes
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Ended:
+    """An errand is over.
+
+    Attributes:
+        number: of the errand.
+        code: the exit status of a hook; 0 for contents that were fetched; None if it did not come to that.
+        output: what a hook said on its standard output and error, the end of it.
+        trouble: why it did not come to that; it may later.
+    """
+
+    number: int
+    code: int | None
+    output: str = ""
+    trouble: Reason | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Touched:
+    """Something below the configuration root was changed, perhaps by the agent itself.
+
+    Attributes:
+        is_inside: within the tree that is in sight, so that its files have to be read back. False: only which trees
+            there are, or which one is in sight, and that is looked at in any case.
+    """
+
+    is_inside: bool = True
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class Call:
+    """Something to be done by the agent's thread for another one, which waits for ``answer``."""
+
+    act: Callable[[], object]
+    answer: concurrent.futures.Future[object]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Stop:
     """The agent is to end."""
 
 
-Item = Connected | Lost | Ordered | Greeted | Acknowledged | Stop
+Item = Connected | Lost | Ordered | Greeted | Echoed | Acknowledged | Ended | Touched | Call | Stop
 
 
 class Inbox:
@@ -79,6 +129,19 @@ class Inbox:
             return False
         self._queue.put(item)
         return True
+
+    def call(self, act: Callable[[], T], timeout: float) -> T:
+        """Has something done by the agent's thread, and gives what it gives, or raises what it raises.
+
+        Raises:
+            TimeoutError: it was not done within so many seconds. It may be done yet.
+        """
+        answer: concurrent.futures.Future[object] = concurrent.futures.Future()
+        self._queue.put(Call(act, answer))
+        try:
+            return cast("T", answer.result(timeout))
+        except concurrent.futures.TimeoutError:  # its own class before Python 3.11
+            raise TimeoutError(f"the agent did not come to it within {timeout:g} s") from None
 
     def get(self, timeout: float) -> Item | None:
         """The next item; None if there is none within ``timeout`` seconds."""

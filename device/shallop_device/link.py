@@ -8,10 +8,11 @@ ends, ``inbox.Lost`` is the last that is heard of the connection.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
-import ssl
 import threading
+import time
 from typing import Any, Literal, Protocol
 
 import paho.mqtt.client as mqtt
@@ -20,17 +21,22 @@ from shallop_protocol import desired, messages, topics
 from shallop_protocol.messages import Presence
 from shallop_protocol.topics import Kind
 
-from shallop_device import identity, inbox
+from shallop_device import identity, inbox, tls
 
 KEEPALIVE_S = 30
 CONNECT_TIMEOUT_S = 10.0
+"""For each of: TCP, TLS, and the broker's answer to CONNECT."""
 CLOSE_TIMEOUT_S = 3.0
-LOOP_S = 1.0
-"""So often the keep-alive is looked at; whatever is to be read or written is so at once."""
+UNANSWERED_S = 20.0
+"""After so long without a sign that sent bytes arrived, the kernel gives the connection up (TCP_USER_TIMEOUT)."""
+LOOKS_PER_KEEPALIVE = 4
+"""So often the keep-alive is looked at; whatever is to be read or written is so at once. A broker waits for one and a
+half keep-alives (MQTT 3.1.1, section 3.1.2.10), so a quarter is soon enough."""
 _MAX_PACKET_BYTES = desired.MAX_ENVELOPE_BYTES + 1024
 _REFUSED = frozenset({0x86, 0x87, 0x8A, 0x8C})
 """MQTT 5, section 2.4: bad user name or password, not authorized, banned, bad authentication method. paho translates
 the codes of MQTT 3.1.1 into these."""
+_CANNOT_READ = "failed to receive on socket: "
 _TAKEN_OVER = 0x8E
 """MQTT 5, section 2.4: session taken over. MQTT 3.1.1 has no word for it."""
 
@@ -59,10 +65,25 @@ class Link(Protocol):
 
 
 class MqttLink:
-    """A connection by paho-mqtt, MQTT 3.1.1 or 5 as the identity says."""
+    """A connection by paho-mqtt, MQTT 3.1.1 or 5 as the identity says.
 
-    def __init__(self, who: identity.Identity, incarnation: str, items: inbox.Inbox) -> None:
+    Args:
+        trust: for a broker with TLS; None for the authorities that the identity names.
+        keepalive: the longest silence in seconds.
+    """
+
+    def __init__(
+        self,
+        who: identity.Identity,
+        incarnation: str,
+        items: inbox.Inbox,
+        *,
+        trust: tls.Trust | None = None,
+        keepalive: int = KEEPALIVE_S,
+    ) -> None:
         self._who = who
+        self._trust = trust or tls.Trust(ca=who.ca)
+        self._keepalive = keepalive
         self._incarnation = incarnation
         self._inbox = items
         self._connection: _Connection | None = None
@@ -70,7 +91,7 @@ class MqttLink:
     def open(self, connection: int) -> None:
         """As the port says."""
         will = presence(self._who, self._incarnation, connection, online=False)
-        self._connection = _Connection(self._who, connection, will, self._inbox)
+        self._connection = _Connection(self._who, connection, will, self._inbox, self._trust, self._keepalive)
         self._connection.thread.start()
 
     def publish(self, kind: Kind, payload: bytes) -> int | None:
@@ -98,12 +119,27 @@ def presence(who: identity.Identity, incarnation: str, connection: int, *, onlin
     ).to_bytes()
 
 
+def heard(who: identity.Identity, topic: str, payload: bytes | bytearray) -> inbox.Item:
+    """What came, cut just above what a message of its kind may have."""
+    if topic == who.topics.hello:
+        return inbox.Greeted(bytes(payload[: messages.MAX_SMALL_BYTES + 1]))
+    if topic == who.topics.of(who.wire_id, Kind.ECHO):
+        return inbox.Echoed(bytes(payload[: messages.MAX_SMALL_BYTES + 1]))
+    return inbox.Ordered(bytes(payload[: desired.MAX_ENVELOPE_BYTES + 1]))
+
+
 class _Connection:
-    def __init__(self, who: identity.Identity, number: int, will: bytes, items: inbox.Inbox) -> None:
+    def __init__(
+        self, who: identity.Identity, number: int, will: bytes, items: inbox.Inbox, trust: tls.Trust, keepalive: int
+    ) -> None:
         self._who = who
         self._number = number
         self._inbox = items
+        self._trust = trust
+        self._keepalive = keepalive
         self._lost: inbox.Lost | None = None
+        self._trouble_heard = ""
+        self._was_answered = False
         self._is_up = False
         self._client = self._make_client(will)
         self.thread = threading.Thread(target=self._run, name=f"mqtt-{number}", daemon=True)
@@ -119,6 +155,15 @@ class _Connection:
         self._client.disconnect()
         if self.thread.is_alive():
             self.thread.join(CLOSE_TIMEOUT_S)
+        if self.thread.is_alive():
+            self._cut()
+
+    def _cut(self) -> None:
+        """Ends a connection over which not even a good-bye can be sent."""
+        opened: Any = self._client.socket()  # Any: paho's type for it has no more than it uses itself
+        if opened is not None:
+            with contextlib.suppress(OSError):
+                opened.shutdown(socket.SHUT_RDWR)
 
     def _make_client(self, will: bytes) -> mqtt.Client:
         is_5 = self._who.protocol == "5"
@@ -132,50 +177,65 @@ class _Connection:
         client.connect_timeout = CONNECT_TIMEOUT_S
         client.username_pw_set(self._who.username, self._who.password)
         client.will_set(self._who.topics.of(self._who.wire_id, Kind.PRESENCE), will, qos=1, retain=True)
-        if self._who.broker.tls:
-            client.tls_set_context(ssl.create_default_context(cadata=self._who.ca))  # pyright: ignore[reportUnknownMemberType]
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
         client.on_publish = self._on_publish
         client.on_subscribe = self._on_subscribe
-        client.on_socket_open = _send_at_once
+        client.on_log = self._on_log
+        client.on_socket_open = _set_up_socket
         client.on_socket_register_write = _leave_it_to_the_thread
         return client
 
     def _run(self) -> None:
-        broker = self._who.broker
         try:
-            if self._who.protocol == "5":
-                limits: Any = properties.Properties(packettypes.PacketTypes.CONNECT)
-                limits.MaximumPacketSize = _MAX_PACKET_BYTES
-                self._client.connect(broker.host, broker.port, KEEPALIVE_S, clean_start=True, properties=limits)
-            else:
-                self._client.connect(broker.host, broker.port, KEEPALIVE_S)
-            while self._client.loop(LOOP_S) == enums.MQTTErrorCode.MQTT_ERR_SUCCESS:
-                pass
+            self._connect()
+            deadline = time.monotonic() + CONNECT_TIMEOUT_S
+            while self._client.loop(self._look_after()) == enums.MQTTErrorCode.MQTT_ERR_SUCCESS:
+                if not self._was_answered and time.monotonic() >= deadline:
+                    words = f"the broker did not answer within {CONNECT_TIMEOUT_S:g} s; does it speak this MQTT?"
+                    self._lost = inbox.Lost(self._number, f"{self._who.mqtt_url}: {words}")
+                    break
         except OSError as error:
-            self._lost = inbox.Lost(self._number, f"{self._who.mqtt_url}: {error}")
+            trouble = "refused" if tls.is_refusal(error) else "network"
+            self._lost = inbox.Lost(self._number, f"{self._who.mqtt_url}: {tls.words(error)}", trouble)
         except Exception as error:  # whatever it is, the connection is over, and the next one may fare better
             logger.exception("the MQTT connection broke on a defect")
             self._lost = inbox.Lost(self._number, f"{type(error).__name__} in the MQTT client")
         finally:
             self._is_up = False
+            self._cut()
             self._let_go()
             self._inbox.put(self._lost or inbox.Lost(self._number, "the connection ended"))
 
+    def _connect(self) -> None:
+        broker = self._who.broker
+        if broker.tls:
+            self._client.tls_set_context(self._trust.context())  # pyright: ignore[reportUnknownMemberType]
+        if self._who.protocol == "5":
+            limits: Any = properties.Properties(packettypes.PacketTypes.CONNECT)
+            limits.MaximumPacketSize = _MAX_PACKET_BYTES
+            self._client.connect(broker.host, broker.port, self._keepalive, clean_start=True, properties=limits)
+        else:
+            self._client.connect(broker.host, broker.port, self._keepalive)
+
+    def _look_after(self) -> float:
+        return self._keepalive / LOOKS_PER_KEEPALIVE if self._was_answered else CONNECT_TIMEOUT_S / 10
+
     def _let_go(self) -> None:
         """Undoes the circle of references, so that the client closes its sockets now and not at some collection."""
-        for callback in ("on_connect", "on_disconnect", "on_message", "on_publish", "on_subscribe"):
+        for callback in ("on_connect", "on_disconnect", "on_message", "on_publish", "on_subscribe", "on_log"):
             setattr(self._client, callback, None)
 
     def _on_connect(
         self, client: mqtt.Client, _data: Any, _flags: Any, reason: reasoncodes.ReasonCode, _properties: Any
     ) -> None:
+        self._was_answered = True
         if reason.is_failure:
             self._end(inbox.Lost(self._number, f"the broker refused the connection: {reason}", _trouble(reason)))
             return
-        wanted = (self._who.topics.of(self._who.wire_id, Kind.DESIRED), self._who.topics.hello)
+        own = (self._who.topics.of(self._who.wire_id, kind) for kind in (Kind.DESIRED, Kind.ECHO))
+        wanted = (*own, self._who.topics.hello)
         client.subscribe([(topic, 1) for topic in wanted])
         self._is_up = True
         self._inbox.put(inbox.Connected(self._number))
@@ -184,14 +244,14 @@ class _Connection:
         self, _client: mqtt.Client, _data: Any, _flags: Any, reason: reasoncodes.ReasonCode, _properties: Any
     ) -> None:
         self._is_up = False
-        if self._lost is None:
+        if self._lost is None and self._trouble_heard:
+            trouble = "refused" if tls.is_refusal(self._trouble_heard) else "network"
+            self._lost = inbox.Lost(self._number, f"the connection ended: {tls.words(self._trouble_heard)}", trouble)
+        elif self._lost is None:
             self._lost = inbox.Lost(self._number, f"the connection ended: {reason}", _trouble(reason))
 
     def _on_message(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
-        is_hello = message.topic == self._who.topics.hello
-        limit = messages.MAX_SMALL_BYTES if is_hello else desired.MAX_ENVELOPE_BYTES
-        payload = bytes(message.payload[: limit + 1])
-        if not self._inbox.offer(inbox.Greeted(payload) if is_hello else inbox.Ordered(payload)):
+        if not self._inbox.offer(heard(self._who, message.topic, message.payload)):
             self._end(inbox.Lost(self._number, "messages came faster than they could be handled"))
 
     def _on_publish(
@@ -206,6 +266,11 @@ class _Connection:
         if any(reason.is_failure for reason in reasons):
             logger.error("the broker refused a subscription: %s", ", ".join(str(reason) for reason in reasons))
 
+    def _on_log(self, _client: mqtt.Client, _data: Any, level: int, words: str) -> None:
+        """The client tells nowhere else why it could not read: a TLS alert after the handshake, or the network."""
+        if level == enums.LogLevel.MQTT_LOG_ERR and words.startswith(_CANNOT_READ):
+            self._trouble_heard = words.removeprefix(_CANNOT_READ)
+
     def _end(self, lost: inbox.Lost) -> None:
         self._is_up = False
         self._lost = lost
@@ -218,9 +283,11 @@ def _trouble(reason: reasoncodes.ReasonCode) -> Literal["network", "refused", "t
     return "refused" if reason.value in _REFUSED else "network"
 
 
-def _send_at_once(_client: mqtt.Client, _data: Any, opened: Any) -> None:
-    """Without this a report waits for the broker to acknowledge the segment before it, by up to 40 ms."""
+def _set_up_socket(_client: mqtt.Client, _data: Any, opened: Any) -> None:
+    """Without the first a report waits for the broker to acknowledge the segment before it, by up to 40 ms. Without the
+    second a network that swallows everything is noticed only after two keep-alives."""
     opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(UNANSWERED_S * 1000))
 
 
 def _leave_it_to_the_thread(_client: mqtt.Client, _data: Any, _socket: Any) -> None:

@@ -18,7 +18,8 @@ def locked(directory: Path) -> Generator[None]:
     """Holds the state directory, which is made (0700) if it is not there. The kernel lets go when the process ends.
 
     Raises:
-        errors.AgentError: another process holds it, or it cannot be used.
+        errors.InUse: another process holds it.
+        errors.AgentError: it cannot be used.
     """
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -29,7 +30,7 @@ def locked(directory: Path) -> Generator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise errors.AgentError(
+            raise errors.InUse(
                 f"another shallopd uses the state directory {directory}; stop it, or use another --state"
             ) from None
         yield

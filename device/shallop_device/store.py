@@ -24,7 +24,7 @@ from shallop_protocol import errors as protocol_errors
 from shallop_protocol.messages import Event, Reason, Refusal, Report
 from shallop_protocol.statuses import Activity, Error
 
-from shallop_device import errors, identity
+from shallop_device import errors, gates, identity
 
 FILE = "state.db"
 KEPT_EVENTS = 100
@@ -65,11 +65,27 @@ def _first(db: sqlite_utils.Database) -> None:  # pyright: ignore[reportUnusedFu
     db.table("guard").insert({**_ONE, "applying": 0, "message_digest": None, "deaths": 0})
 
 
+@_migrations(name="m002_gates")
+def _gates(db: sqlite_utils.Database) -> None:  # pyright: ignore[reportUnusedFunction]
+    db.table("hold").create(
+        {"name": str, "reason": str, "until": float, "at": str, "boot": str},
+        pk="name",
+        not_null=("reason", "until", "at", "boot"),
+        strict=True,
+    )
+    db.table("guard").add_column("trial", str)
+    db.table("guard").add_column("trials", int, not_null_default=0)
+    db.table("guard").add_column("announced", str)
+
+
 # What every order writes is written here: sqlite-utils looks the tables up before each statement, and a robot waits.
 _SET_ACCEPTED = "insert or replace into accepted (id, envelope, envelope_digest, payload) values (1, ?, ?, ?)"
 _SET_REFUSED = "insert into refused (id, body) values (1, ?)"
 _SET_REPORT = "insert or replace into report (id, seq, body, sent) values (1, ?, ?, 0)"
-_SET_GUARD = "update guard set applying = :applying, message_digest = :message_digest, deaths = :deaths"
+_SET_GUARD = """
+update guard set applying = :applying, message_digest = :message_digest, deaths = :deaths, trial = :trial,
+    trials = :trials, announced = :announced
+"""
 _ADD_HOLDING = """
 insert into holding (position, id, digest, activity, error, attempts, reason_code, reason_message, since)
 values (:position, :id, :digest, :activity, :error, :attempts, :reason_code, :reason_message, :since)
@@ -214,6 +230,43 @@ class Store:
         or during it."""
         return bool(self._guard["applying"])
 
+    def trials(self, deployment: str) -> int:
+        """How many trials of a deployment were begun and never came to an end."""
+        return int(self._guard["trials"]) if self._guard["trial"] == deployment else 0
+
+    @property
+    def announced(self) -> str | None:
+        """Of which deployment in sight the hook ``applied`` has taken notice."""
+        return self._guard["announced"]
+
+    def announce(self, deployment: str | None) -> None:
+        """The hook ``applied`` has taken notice of what is in sight."""
+        guard = {**self._guard, "announced": deployment}
+        with self._transaction():
+            self._db.conn.execute(_SET_GUARD, guard)
+        self._guard = guard
+
+    def holds(self, boot: str) -> list[gates.Hold]:
+        """What robot software holds back; what an earlier boot of the machine left is over.
+
+        Args:
+            boot: names the machine's present boot.
+        """
+        rows = self._rows("select * from hold order by until, name")
+        return [_hold(row) for row in rows if row["boot"] == boot]
+
+    def put_hold(self, hold: gates.Hold, boot: str) -> None:
+        """Takes a hold, or renews the one of the same name."""
+        row = {"name": hold.name, "reason": hold.reason, "until": hold.until, "at": hold.at.isoformat(), "boot": boot}
+        with self._transaction():
+            self._db.conn.execute("delete from hold where boot <> ?", [boot])
+            self._db.table("hold").upsert(row, pk="name")
+
+    def drop_hold(self, name: str) -> None:
+        """Ends a hold."""
+        with self._transaction():
+            self._db.conn.execute("delete from hold where name = ?", [name])
+
     def begin_message(self, digest: str) -> int:
         """Notes that a message is about to be looked at, until ``remember`` says that it was judged.
 
@@ -241,6 +294,7 @@ class Store:
         applying: bool = False,
         judged: bool = False,
         again: bool = False,
+        trials: tuple[str, int] | None = None,
     ) -> None:
         """Makes a memory and the report that tells of it durable, both or neither. What did not change is not written;
         a report that says nothing new stays the one it is.
@@ -251,12 +305,14 @@ class Store:
             applying: an attempt to apply begins now.
             judged: the message that was begun did the agent no harm.
             again: the report is news though it says nothing new.
+            trials: of this deployment so many trials have begun. They are counted until its outcome is remembered.
         """
         report = compose(self._report.seq + 1 if self._report else 1)
         is_news = again or self._said is None or _facts(report) != self._said
         guard: dict[str, Any] = {**self._guard, "applying": int(applying)}
         if judged:
             guard.update(message_digest=None, deaths=0)
+        guard.update(self._trials_after(memory, trials))
         if memory == self._memory and not is_news and guard == self._guard:
             return
         outgoing = Outgoing(report.seq, report.to_bytes(), sent=False) if is_news else self._report
@@ -273,6 +329,14 @@ class Store:
             self._accepted_digest = hashlib.sha256(envelope).hexdigest()
         if judged:
             self._begun = None
+
+    def _trials_after(self, memory: device.Memory, begun: tuple[str, int] | None) -> dict[str, Any]:
+        if begun is not None:
+            return {"trial": begun[0], "trials": begun[1]}
+        wanted = memory.wanted
+        is_open = wanted is not None and wanted.activity is Activity.QUEUED and wanted.error is not Error.FAILED
+        goes_on = is_open and wanted is not None and wanted.id == self._guard["trial"]
+        return {} if goes_on else {"trial": None, "trials": 0}
 
     def mark_sent(self, seq: int) -> None:
         """Notes that the broker acknowledged a report; if there is a newer one by now, that is still to be sent.
@@ -366,15 +430,18 @@ class Store:
                 self._db.conn.execute(_SET_REFUSED, [memory.refused.model_dump_json()])
 
 
-def connect(directory: Path) -> sqlite_utils.Database:
+def connect(directory: Path, factory: type[sqlite3.Connection] = sqlite3.Connection) -> sqlite_utils.Database:
     """The database in a state directory, made if it is not there, and brought up to date.
+
+    Args:
+        factory: makes the connection; another one for tests.
 
     Raises:
         OSError, sqlite3.Error: that did not succeed.
     """
     path = directory / FILE
     _make_file(path)
-    db = sqlite_utils.Database(sqlite3.connect(path))
+    db = sqlite_utils.Database(sqlite3.connect(path, factory=factory))
     db.enable_wal()
     db.conn.execute("pragma synchronous = full")
     db.conn.execute("pragma busy_timeout = 5000")
@@ -417,6 +484,10 @@ def _holding(row: dict[str, Any]) -> device.Holding:
         reason=Reason(code=row["reason_code"], message=row["reason_message"]) if row["reason_code"] else None,
         since=datetime.datetime.fromisoformat(row["since"]),
     )
+
+
+def _hold(row: dict[str, Any]) -> gates.Hold:
+    return gates.Hold(row["name"], row["reason"], row["until"], datetime.datetime.fromisoformat(row["at"]))
 
 
 def _make_file(path: Path) -> None:

@@ -7,16 +7,17 @@ import dataclasses
 import datetime
 import os
 import random
-from collections.abc import Callable
+import sqlite3
+from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import sqlite_utils
-from shallop_protocol import desired, digests, dsse, ids, messages, strict_json, topics
+from shallop_protocol import desired, digests, dsse, echo, ids, messages, strict_json, topics
 from shallop_protocol.desired import Desired, Instance, Manifest
 from shallop_protocol.topics import Kind
 
-from shallop_device import applier, files, identity, inbox, store, worker
+from shallop_device import applier, errands, files, gates, identity, inbox, store, worker
 
 
 class PowerCut(BaseException):
@@ -57,10 +58,10 @@ class Watched:
         self._before("make_directory", path)
         self._real.make_directory(path)
 
-    def write(self, path: str, data: bytes, mode: int) -> None:
+    def write(self, path: str, chunks: Iterable[bytes], mode: int) -> None:
         """As the port says."""
         self._before("write", path)
-        self._real.write(path, data, mode)
+        self._real.write(path, chunks, mode)
 
     def sync_directory(self, path: str) -> None:
         """As the port says."""
@@ -87,10 +88,15 @@ class Watched:
         self._before("remove_directory", path)
         self._real.remove_directory(path)
 
-    def read(self, path: str, limit: int) -> files.File:
+    def read(self, path: str) -> Generator[bytes]:
         """As the port says."""
         self._before("read", path)
-        return self._real.read(path, limit)
+        yield from self._real.read(path)
+
+    def measure(self, path: str, limit: int) -> files.Measured:
+        """As the port says."""
+        self._before("measure", path)
+        return self._real.measure(path, limit)
 
     def read_link(self, path: str) -> str | None:
         """As the port says."""
@@ -103,7 +109,7 @@ class Watched:
         return self._real.entries(path)
 
 
-LOOKING = frozenset({"read", "read_link", "entries"})
+LOOKING = frozenset({"read", "measure", "read_link", "entries"})
 """The steps that change nothing."""
 
 
@@ -152,10 +158,73 @@ class PoweredStore(store.Store):
         super()._commit()
 
 
+def watched_database(before: Callable[[str], None]) -> type[sqlite3.Connection]:
+    """Connections to a database on which ``before`` is called with each SQL statement."""
+
+    class Connection(sqlite3.Connection):
+        def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+            before(sql)
+            return super().execute(sql, *values)
+
+        def executemany(self, sql: str, *values: Any) -> sqlite3.Cursor:
+            before(sql)
+            return super().executemany(sql, *values)
+
+        def executescript(self, sql: str) -> sqlite3.Cursor:
+            before(sql)
+            return super().executescript(sql)
+
+    return Connection
+
+
+LOOKING_STATEMENTS = frozenset({"select", "pragma", "savepoint", "release", "rollback"})
+"""The SQL statements that do not change what is stored."""
+
+
+def powered_database(power: Power) -> type[sqlite3.Connection]:
+    """Connections to a database whose changing statements take power."""
+    return watched_database(lambda sql: None if _only_looks(sql) else power.step())
+
+
+class FailingStatement:
+    """Makes the n-th SQL statement fail once, with this message of SQLite's.
+
+    Args:
+        nth: from 1, counted from when ``armed`` is set. Those that only look count if ``looks_count`` is set.
+    """
+
+    def __init__(self, nth: int, message: str) -> None:
+        self.armed = self.looks_count = False
+        self.steps = 0
+        self.database = watched_database(self._before)
+        self._nth = nth
+        self._message = message
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it came to the n-th statement."""
+        return self.steps >= self._nth
+
+    def _before(self, sql: str) -> None:
+        if self.armed and (self.looks_count or not _only_looks(sql)):
+            self.steps += 1
+            if self.steps == self._nth:
+                raise sqlite3.OperationalError(self._message)
+
+
+def _only_looks(sql: str) -> bool:
+    return sql.split(None, 1)[0].strip(";").lower() in LOOKING_STATEMENTS
+
+
 class FakeClock:
-    """Time that passes only when it is told to."""
+    """Time that passes only when it is told to.
+
+    Attributes:
+        boots: of the machine, so far.
+    """
 
     def __init__(self) -> None:
+        self.boots = 1
         self._passed = 0.0
         self._wall = datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc)
 
@@ -170,6 +239,10 @@ class FakeClock:
     def synced(self) -> bool:
         """Always."""
         return True
+
+    def boot(self) -> str:
+        """The same unless ``boots`` is raised."""
+        return str(self.boots)
 
     def sleep(self, seconds: float) -> None:
         """Lets time pass."""
@@ -231,6 +304,37 @@ class FakeLink:
         return inbox.Acknowledged(self.opened[-1], self.published[-1].number)
 
 
+class FakeErrands:
+    """Errands that wait until the test ends them."""
+
+    def __init__(self) -> None:
+        self.begun: list[errands.Errand] = []
+        self.open: errands.Errand | None = None
+
+    def begin(self, errand: errands.Errand) -> None:
+        """As the port says."""
+        assert self.open is None, "one errand at a time"
+        self.begun.append(errand)
+        self.open = errand
+
+    def call_off(self) -> None:
+        """As the port says."""
+        self.open = None
+
+    def end(self, code: int | None = 0, output: str = "", trouble: messages.Reason | None = None) -> inbox.Ended:
+        """The errand that is under way ends so."""
+        assert self.open is not None
+        number, self.open = self.open.number, None
+        return inbox.Ended(number, code, output, trouble)
+
+    @property
+    def name(self) -> str | None:
+        """What is under way: the name of a hook, or ``fetch``."""
+        if self.open is None:
+            return None
+        return self.open.hook if isinstance(self.open, errands.RunHook) else "fetch"
+
+
 class Shore:
     """A cloud that does nothing but sign, for one device. The same seed gives the same keys and ids.
 
@@ -279,7 +383,7 @@ class Shore:
             instances=instances,
         )
 
-    def order(self, manifest: Manifest | None, fallback: str | None = None) -> Desired:
+    def order(self, manifest: Manifest | None, fallback: str | None = None, confirm_s: int | None = None) -> Desired:
         """The next order."""
         self.generation += 1
         return Desired(
@@ -289,7 +393,14 @@ class Shore:
             issued_at=datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc),
             deployment=manifest,
             fallback=fallback,
+            confirm_s=confirm_s,
         )
+
+    def echo(self, report: messages.Report) -> bytes:
+        """The answer to a report that asks for one."""
+        assert report.nonce is not None
+        answer = echo.Echo(device=report.device, nonce=report.nonce, epoch=1, generation=self.generation)
+        return echo.seal_echo(answer, self.signer)
 
     def seal(self, order: Desired) -> bytes:
         """An order as it travels."""
@@ -311,12 +422,25 @@ class Robot:
 
     Args:
         directory: for ``root``, the configuration root, and ``state``; may be an earlier robot's. ``boot`` comes next.
+        rules: the gates; their hooks are ended by hand, or by ``settle``, for which they all go well.
+        notice: as the worker takes it.
     """
 
-    def __init__(self, directory: Path, shore: Shore) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        shore: Shore,
+        rules: gates.Rules = worker.NO_RULES,
+        integrity: Literal["heal", "report"] = "heal",
+        notice: Callable[[messages.Event | messages.Report], None] | None = None,
+    ) -> None:
         self.root = directory / "root"
         self.state = directory / "state"
         self.shore = shore
+        self.rules = rules
+        self.integrity: Literal["heal", "report"] = integrity
+        self.notice = notice
+        self.errands = FakeErrands()
         self.clock = FakeClock()
         self.root.mkdir(parents=True, exist_ok=True)
         self.store = store.Store.open(self.state)
@@ -325,11 +449,17 @@ class Robot:
             self.store.finish_enrolment(strict_json.dumps(shore.answer()))
         self.worker = self._make_worker(sound)
 
-    def boot(self, power: Power | None = None, fault: Callable[[files.Files], files.Files] = sound) -> None:
+    def boot(
+        self,
+        power: Power | None = None,
+        fault: Callable[[files.Files], files.Files] = sound,
+        database: type[sqlite3.Connection] = sqlite3.Connection,
+    ) -> None:
         """Starts the agent's worker, over whatever an earlier one left. With ``power`` it may be cut."""
         self.store.close()
+        self.errands.call_off()
         if power is None:
-            self.store = store.Store.open(self.state)
+            self.store = store.Store(store.connect(self.state, database))
             self.worker = self._make_worker(fault)
         else:
             self.store = PoweredStore.on(self.state, power)
@@ -340,6 +470,9 @@ class Robot:
         """Works until there is nothing left to do, however long it takes by the clock."""
         for _ in range(1000):
             self.worker.work()
+            if self.errands.open:
+                self.end()
+                continue
             wake_at = self.worker.wake_at
             if wake_at is None:
                 return
@@ -349,6 +482,10 @@ class Robot:
     def take(self, order: Desired) -> None:
         """Takes an order from the shore."""
         self.worker.take(self.shore.seal(order))
+
+    def end(self, code: int | None = 0, output: str = "", trouble: messages.Reason | None = None) -> None:
+        """The errand that is under way ends so."""
+        self.worker.ended(self.errands.end(code, output, trouble))
 
     @property
     def report(self) -> messages.Report:
@@ -386,4 +523,8 @@ class Robot:
             time=self.clock,
             rng=random.Random(1),  # noqa: S311  made to be repeated
             agent=messages.Agent(version="0", started_at=datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc)),
+            rules=self.rules,
+            doing=self.errands,
+            integrity=self.integrity,
+            notice=self.notice,
         )

@@ -6,41 +6,51 @@ nothing can be done now, look at ``wake_at``. One thread does all of it.
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 import hashlib
 import logging
 import random
+from collections.abc import Sequence
+from typing import Literal
 
-from shallop_protocol import desired, device, messages
+from shallop_protocol import desired, device, echo, messages
 from shallop_protocol import errors as protocol_errors
 from shallop_protocol.messages import Reason
+from shallop_protocol.statuses import Activity, Error
 
-from shallop_device import applier, backoff, clock, errors, identity, store
+from shallop_device import (
+    announcer,
+    applier,
+    backoff,
+    clock,
+    errands,
+    errors,
+    gates,
+    identity,
+    inbox,
+    logbook,
+    orders,
+    passage,
+    sight,
+    store,
+)
 
-MAX_DEATHS = 3
-"""So often the agent may die of one message; then it refuses it unread."""
 MAX_STEPS = 100
 """Steps in one go; then whoever drives the worker has a turn."""
 
 logger = logging.getLogger(__name__)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Stuck:
-    """A tree that could not be taken off.
-
-    Attributes:
-        until: the monotonic moment of the next attempt; ``at`` is the same by the wall clock.
-    """
-
-    failures: int
-    until: float
-    at: datetime.datetime
+NO_RULES = gates.Rules()
 
 
 class Worker:
     """One device at work.
+
+    Args:
+        rules: the gates before a deployment is in force; ``doing`` runs their hooks and fetches contents.
+        integrity: what to do about files in force that are not what was written.
+        notice: is called with each event and each new report, once it is durable.
 
     What goes wrong in ``take`` and ``work`` is remembered, logged and reported, a defect of the agent included.
     """
@@ -55,34 +65,57 @@ class Worker:
         rng: random.Random,
         agent: messages.Agent,
         retry: backoff.Backoff = backoff.RETRY,
+        rules: gates.Rules = NO_RULES,
+        doing: errands.Errands = errands.NOBODY,
+        integrity: Literal["heal", "report"] = "heal",
+        notice: logbook.Notice | None = None,
     ) -> None:
         self._who = who
         self._store = memory
         self._applier = disk
         self._clock = time
         self._rng = rng
-        self._agent = agent
         self._retry = retry
+        self._sight = sight.Sight(disk, retry, time, rng, heals=integrity == "heal")
+        self._logbook = logbook.Logbook(who, memory, time=time, agent=agent, notice=notice)
+        self._passage = passage.Passage(rules, doing, memory, time=time, rng=rng)
+        self._announcer = announcer.Announcer(self._passage, memory, retry, time, rng)
         self._memory = memory.memory
-        self._disk = device.Disk()
         self._pending: bytes | None = None
         self._begun: str | None = None
         self._failures = 0
         self._retry_at: float | None = None
         self._next_attempts: dict[str, datetime.datetime] = {}
-        self._stuck: dict[str, _Stuck] = {}
         self._untidy = True
         self._tidy_failures = 0
         self._tidy_at: float | None = None
+        self._check_failures = 0
+        self._check_at: float | None = None
         self._is_tired = False
+
+    @property
+    def passage(self) -> passage.Passage:
+        """What robot software and the cloud can say to a deployment on its way."""
+        return self._passage
 
     @property
     def wake_at(self) -> float | None:
         """The monotonic moment at which there is something to do again; None if only an order brings it."""
         if self._is_tired:
             return self._clock.monotonic()
-        steps = [self._retry_at] if self._retry_at is not None else [wait.until for wait in self._stuck.values()]
-        return min(steps if self._tidy_at is None else [*steps, self._tidy_at], default=None)
+        if self._retry_at is not None:
+            steps = [self._retry_at, self._tidy_at, self._check_at, self._announcer.wake_at]
+        else:
+            steps = [self._sight.wake_at, self._tidy_at, self._check_at, self._announcer.wake_at, self._passage.wake_at]
+        return min((step for step in steps if step is not None), default=None)
+
+    @property
+    def _awaited(self) -> frozenset[str]:
+        return self._sight.awaited(self._memory)
+
+    @property
+    def _wanted_id(self) -> str | None:
+        return self._memory.wanted.id if self._memory.wanted else None
 
     def start(self) -> None:
         """Takes up what an earlier run left: reads the trees back, and waits if that run died applying."""
@@ -94,28 +127,30 @@ class Worker:
         try:
             self._remember(self._memory, applying=self._store.died_applying)
         except errors.HeldUp as error:
-            self._log_held_up(error, None)
+            logbook.log_held_up(error, None)
 
     def check(self) -> None:
-        """Reads the trees back from the disk; what is found damaged is healed by ``work``."""
-        known = self._disk.damaged
+        """Reads the trees back from the disk; what is found damaged is healed by ``work``. If the disk does not let
+        them be read, that is tried again after a while."""
         try:
-            self._disk = self._applier.observe(
-                {holding.id: holding.digest for holding in self._memory.holdings if not holding.is_leaving}
-            )
+            found = self._sight.check(self._memory)
         except errors.HeldUp as error:
-            self._log_held_up(error, None)
+            logbook.log_held_up(error, None)
+            self._check_failures += 1
+            self._check_at = self._clock.monotonic() + self._retry.delay(self._check_failures, self._rng)
             return
-        for deployment in sorted(self._disk.damaged - known):
+        self._check_failures, self._check_at = 0, None
+        for deployment in found:
             logger.warning("the files of %s are not what was written", deployment)
             self.tell("files_changed", f"the files of {deployment} are not what was written", deployment)
 
     def retry_now(self) -> None:
-        """Ends every wait."""
+        """Ends every wait that a failure brought about."""
         self._failures = self._tidy_failures = 0
         self._retry_at = self._tidy_at = None
         self._next_attempts = {}
-        self._stuck = {}
+        self._sight.retry_now()
+        self._announcer.start_over()
 
     def take(self, data: bytes) -> None:
         """Takes or refuses what came as desired state. An order that is already in force changes nothing."""
@@ -127,14 +162,22 @@ class Worker:
             return
         try:
             deaths = self._store.begin_message(digest)
-            is_safe = deaths < MAX_DEATHS
-            received = self._judge(data) if is_safe else self._quarantine(digest, deaths)
+            is_safe = deaths < orders.MAX_DEATHS
+            if is_safe:
+                received = orders.judge(self._memory, data, self._who, self._clock.now())
+            else:
+                received = orders.quarantine(self._memory, digest, deaths)
             is_new = received.outcome == "accepted"
             memory, attempt = self._begin(received.memory) if is_new else (received.memory, None)
+            is_other = is_new and (memory.wanted is None or memory.wanted.id != self._wanted_id)
             if is_new:
                 self.retry_now()
-            self._remember(memory, envelope=data if is_new else None, applying=attempt is not None, judged=is_safe)
+                self._untidy = self._untidy or bool(self._awaited)
+            envelope, is_attempt = data if is_new else None, attempt is not None
+            self._remember(memory, envelope=envelope, applying=is_attempt, judged=is_safe, is_over=is_other)
             self._begun = attempt
+            if is_other:
+                self._passage.forget()
         except errors.HeldUp as error:
             self._pending = data
             self._hold(None, error)
@@ -161,67 +204,96 @@ class Worker:
         try:
             self._remember(self._memory, again=True)
         except errors.HeldUp as error:
-            self._log_held_up(error, None)
+            logbook.log_held_up(error, None)
 
     def tell(self, code: str, words: str, deployment: str | None = None) -> None:
         """Queues an event for the cloud."""
-        now = messages.utc(self._clock.now())
-        event = messages.Event(device=self._who.wire_id, at=now, code=code, deployment=deployment, message=words)
-        try:
-            self._store.add_event(event)
-        except errors.HeldUp as error:
-            self._log_held_up(error, deployment)
+        self._logbook.tell(code, words, deployment)
 
-    def _judge(self, data: bytes) -> device.Received:
-        memory = self._memory
+    def hear(self, data: bytes) -> None:
+        """Takes what came as the cloud's echo; what is none, or answers another question, says nothing."""
         try:
-            order = desired.open_desired(data, self._who.keys, self._who.wire_id)
-            received = device.receive(memory, order, self._clock.now())
+            heard = echo.open_echo(data, self._who.keys, self._who.wire_id)
         except protocol_errors.ProtocolError as error:
-            received = device.refuse_error(memory, error)
-        except Exception as error:  # a defect of ours that one message brings out must not stop the others
-            logger.exception("a desired state brought out a defect of the agent")
-            words = f"the agent could not read this: {type(error).__name__}; report this as a defect of shallopd"
-            received = device.refuse(memory, Reason.of("internal_error", words))
-        refused = received.memory.refused
-        if received.outcome == "refused" and refused and refused != memory.refused:
-            logger.warning("refused a desired state: %s: %s", refused.code, refused.message)
-        return received
+            logger.warning("an echo that is none: %s", error.message)
+            return
+        self._passage.hear(heard.nonce)
+
+    def ended(self, result: inbox.Ended) -> None:
+        """Takes the end of an errand."""
+        try:
+            finding = self._passage.ended(result)
+        except errors.HeldUp as error:
+            self._hold(None, error)
+            return
+        if finding is None:
+            return
+        if finding.news:
+            self.tell(finding.news.code, finding.news.message, finding.deployment)
+        wanted = self._memory.wanted
+        is_on_its_way = wanted is not None and wanted.id == finding.deployment and wanted.error is not Error.FAILED
+        is_trial_over = wanted is None or wanted.activity is not Activity.QUEUED
+        try:
+            if finding.kind == "applied" and (is_trial_over or not is_on_its_way):
+                self._end_announcement(finding)
+            elif is_on_its_way and wanted:
+                self._go_on(wanted, finding)
+        except errors.HeldUp as error:
+            self._hold(finding.deployment, error)
+
+    def _end_announcement(self, finding: passage.Finding) -> None:
+        if finding.held_up and finding.deployment == self._sight.disk.current:
+            self._announcer.later(errors.HeldUp(finding.held_up), self._sight.disk.current)
+        else:
+            self._announcer.start_over()
+
+    def _go_on(self, wanted: device.Holding, finding: passage.Finding) -> None:
+        """Takes what an errand for the wanted deployment came to."""
+        held_up = finding.held_up
+        if finding.kind == "fetch" and held_up is None and self._missing():
+            held_up = Reason.of("cannot_fetch", f"what was fetched for {wanted.id} is not what it should be")
+        if finding.rejected:
+            self._reject(wanted.id, finding.rejected)
+        elif held_up:
+            # Attempts to apply are counted when they begin.
+            self._hold(wanted.id, errors.HeldUp(held_up), is_attempt=finding.kind in ("fetch", "check"))
+        else:
+            self._failures = 0
 
     def _begin(self, memory: device.Memory) -> tuple[device.Memory, str | None]:
         """A memory with a new order in it; if applying is what it asks for next, with the attempt counted, so that the
         order and the beginning of the attempt become durable at once."""
-        step = device.plan(memory, self._disk, self._clock.now())
-        if not isinstance(step, device.Apply):
+        step = device.plan(memory, self._sight.disk, self._clock.now())
+        if not isinstance(step, device.Apply) or memory.order is None or not self._passage.is_free(memory.order):
             return memory, None
         return device.begun(memory, step.manifest.id), step.manifest.id
-
-    def _quarantine(self, digest: str, deaths: int) -> device.Received:
-        words = f"the agent died {deaths} times of the message with SHA-256 {digest}; it is not looked at again"
-        logger.error(words)
-        return device.refuse(self._memory, Reason.of("quarantined", words))
 
     def _one_step(self) -> bool:
         """Takes one step; False if there is none to take now."""
         now = self._clock.monotonic()
         if self._untidy and (self._tidy_at is None or now >= self._tidy_at):
             self._tidy(now)
+        if self._check_at is not None and now >= self._check_at:
+            self.check()
         if self._retry_at is not None and now < self._retry_at:
+            self._announcer.announce(self._memory, self._sight.disk.current)
             return False
         self._retry_at = None
         self._next_attempts = {}
         if self._pending is not None:
             self.take(self._pending)
             return True
-        subject = self._memory.wanted.id if self._memory.wanted else None
+        subject = self._wanted_id
         try:
-            self._look()
-            step = device.plan(self._memory, self._disk, self._clock.now())
+            self._sight.look()
+            self._announcer.announce(self._memory, self._sight.disk.current)
+            step = device.plan(self._memory, self._sight.plan_by(self._memory), self._clock.now())
             if step is None:
+                self._passage.go_on()
                 self._remember(self._memory)
                 return False
             subject = _subject(step)
-            self._do(step)
+            return self._do(step)
         except errors.HeldUp as error:
             self._hold(subject, error)
         except Exception as error:  # a defect of ours must not keep the device from hearing a better order
@@ -230,36 +302,125 @@ class Worker:
             self._hold(subject, errors.HeldUp(Reason.of("internal_error", words)))
         return True
 
-    def _do(self, step: device.Step) -> None:
+    def _do(self, step: device.Step) -> bool:
+        """Does it; False if it has to wait."""
         match step:
             case device.Remember():
                 self._remember(step.memory)
-                return
+                return True
             case device.Apply():
-                self._apply(step.manifest)
+                return self._apply(step.manifest)
             case device.Point():
+                if self._passage.wait(step.leaving, self._wanted_id or step.leaving):
+                    self._remember(self._memory)
+                    return False
+                self._passage.go_on()
                 self._point(step.deployment)
             case device.Remove():
                 self._remove(step.deployment)
         self._failures = 0
+        return True
 
-    def _apply(self, manifest: desired.Manifest) -> None:
+    def _apply(self, manifest: desired.Manifest) -> bool:
+        """Takes a deployment one step further on its way into force; False if it has to wait."""
+        order, holding = self._memory.order, self._memory.holding(manifest.id)
+        assert order is not None
+        assert holding is not None
+        situation = gates.Situation(
+            manifest,
+            is_confirmed=holding.activity is Activity.DEPLOYED,
+            is_current=self._sight.disk.current == manifest.id,
+            is_whole=manifest.id not in self._sight.disk.damaged,
+            missing=self._missing(),
+        )
+        act = self._passage.next_act(order, manifest, situation)
+        try:
+            return self._act(manifest, order, act)
+        except errors.Rejected as error:
+            self._reject(manifest.id, error.reason)
+            return True
+
+    def _act(self, manifest: desired.Manifest, order: desired.Desired, act: gates.Act) -> bool:
+        match act:
+            case gates.Await():
+                self._remember(self._memory)
+                return False
+            case gates.Stage():
+                self._untidy = True
+                self._passage.staged(manifest.id, self._applier.stage(manifest))
+            case gates.Bring():
+                self._passage.go_on()
+                self._bring(manifest, order)
+            case gates.Confirm():
+                self._confirm(manifest.id)
+            case gates.Reject(reason):
+                self._reject(manifest.id, reason)
+            case gates.Ask():
+                self._passage.asked()
+                self._remember(self._memory, again=True)
+            case _:
+                self._begin_errand(manifest, act)
+        return True
+
+    def _missing(self) -> Sequence[desired.Instance]:
+        """The contents of the wanted deployment that are not on this robot."""
+        known, order = self._passage.missing, self._memory.order
+        if known is None and order and order.deployment:
+            known = self._applier.missing(order.deployment)
+            self._passage.misses(known)
+        return known or ()
+
+    def _begin_errand(self, manifest: desired.Manifest, act: gates.Act) -> None:
+        match act:
+            case gates.Fetch(missing):
+                applier.check(manifest)
+                self._passage.fetch(manifest.id, missing)
+            case gates.Check():
+                self._passage.check(manifest, self._sight.disk.current)
+            case gates.Announce():
+                self._passage.announce(manifest.id, "deployed", manifest)
+            case _:
+                self._passage.probe(manifest)
+
+    def _bring(self, manifest: desired.Manifest, order: desired.Desired) -> None:
+        """Brings it into sight. What was never confirmed is not yet in force then, if there are gates behind that."""
+        holding, trials = self._memory.holding(manifest.id), self._store.trials(manifest.id)
+        is_new = holding is not None and holding.activity is Activity.QUEUED
+        is_trial = is_new and self._passage.has_trial(order) and self._passage.trial is None
         if self._begun != manifest.id:
-            self._remember(device.begun(self._memory, manifest.id), applying=True)
+            begun = (manifest.id, trials + 1) if is_trial else None
+            self._remember(device.begun(self._memory, manifest.id), applying=True, trials=begun)
         self._begun = None
-        leaves_something = self._untidy or manifest.id in self._disk.trees
+        leaves_something = self._untidy or manifest.id in self._sight.disk.trees or bool(self._awaited)
         self._untidy = True
         try:
             self._applier.apply(manifest)
-        except errors.Rejected as error:
-            logger.error("%s can never be applied: %s", manifest.id, error)  # noqa: TRY400  the reason says it all
-            self._remember(device.rejected(self._memory, manifest.id, error.reason, self._clock.now()))
-            return
+        except errors.HeldUp:
+            if is_trial:  # only what ends a trial without our doing counts against the deployment
+                self._remember(self._memory, trials=(manifest.id, trials))
+            raise
         self._untidy = leaves_something
-        trees, damaged = self._disk.trees | {manifest.id}, self._disk.damaged - {manifest.id}
-        self._disk = dataclasses.replace(self._disk, current=manifest.id, trees=trees, damaged=damaged)
-        self._remember(device.applied(self._memory, manifest.id, self._clock.now()))
-        logger.info("%s is in force", manifest.id)
+        self._sight.brought(manifest.id)
+        self._failures = 0
+        if is_new and (self._passage.has_trial(order) or self._passage.announces):
+            self._passage.begin_trial(order, manifest.id)
+            logger.info("%s is in sight, and on trial", manifest.id)
+            self._remember(self._memory)
+        else:
+            self._confirm(manifest.id)
+
+    def _confirm(self, deployment: str) -> None:
+        self._untidy = self._untidy or bool(self._awaited)
+        self._remember(device.applied(self._memory, deployment, self._clock.now()), is_over=True)
+        self._passage.forget()
+        self._failures = 0
+        logger.info("%s is in force", deployment)
+
+    def _reject(self, deployment: str, reason: Reason) -> None:
+        logger.error("%s can never be applied: %s", deployment, reason.message)
+        self._untidy = self._untidy or bool(self._awaited)
+        self._remember(device.rejected(self._memory, deployment, reason, self._clock.now()), is_over=True)
+        self._passage.forget()
 
     def _point(self, deployment: str | None) -> None:
         if deployment is None:
@@ -269,7 +430,7 @@ class Worker:
         if self._applier.point(deployment, holding.digest if holding else None):
             logger.info("returned to %s", deployment)
         else:
-            self._disk = dataclasses.replace(self._disk, damaged=self._disk.damaged | {deployment})
+            self._sight.found_damaged(deployment)
 
     def _remove(self, deployment: str) -> None:
         """Takes a tree off. If the disk does not let it go, that tree waits for its next attempt, and nothing else."""
@@ -277,50 +438,45 @@ class Worker:
         try:
             self._applier.remove(deployment)
         except errors.HeldUp as error:
-            self._log_held_up(error, deployment)
-            earlier = self._stuck.get(deployment)
-            failures = earlier.failures + 1 if earlier else 1
-            delay = self._retry.delay(failures, self._rng)
-            self._stuck[deployment] = _Stuck(failures, self._clock.monotonic() + delay, self._in(delay))
-            self._look()
+            logbook.log_held_up(error, deployment)
+            self._sight.could_not_remove(deployment)
+            self._sight.look()
             self._remember(device.held_up(self._memory, deployment, error.reason, self._clock.now()))
         else:
-            self._stuck.pop(deployment, None)
+            self._sight.removed(deployment)
 
     def _tidy(self, now: float) -> None:
         try:
-            self._applier.tidy(self._disk.damaged)
+            self._applier.tidy(self._sight.disk.damaged, self._awaited)
         except errors.HeldUp as error:
             self._tidy_failures += 1
             self._tidy_at = now + self._retry.delay(self._tidy_failures, self._rng)
-            self._log_held_up(error, None)
+            logbook.log_held_up(error, None)
         else:
             self._untidy, self._tidy_failures, self._tidy_at = False, 0, None
 
-    def _look(self) -> None:
-        """Sees the disk as it is now. What was found damaged stays so until it was applied again, or is gone."""
-        seen = self._applier.observe()
-        now = self._clock.monotonic()
-        self._stuck = {tree: wait for tree, wait in self._stuck.items() if tree in seen.trees}
-        stuck = frozenset(tree for tree, wait in self._stuck.items() if now < wait.until)
-        self._disk = dataclasses.replace(seen, damaged=self._disk.damaged & seen.trees, stuck=stuck)
+    def _hold(self, subject: str | None, error: errors.HeldUp, *, is_attempt: bool = False) -> None:
+        """Notes that a step on a deployment did not succeed, and waits.
 
-    def _hold(self, subject: str | None, error: errors.HeldUp) -> None:
-        """Notes that a step on a deployment did not succeed, and waits."""
-        self._log_held_up(error, subject)
+        Args:
+            is_attempt: it counts as one, and was not counted yet.
+        """
+        logbook.log_held_up(error, subject)
+        self._passage.doubt()
         self._failures += 1
         memory = self._memory
         if subject:
+            memory = device.begun(memory, subject) if is_attempt else memory
             memory = device.held_up(memory, subject, error.reason, self._clock.now())
         self._wait(subject)
         try:
-            self._look()
+            self._sight.look()
         except errors.HeldUp as blind:
             logger.debug("reporting what was last seen: %s", blind)
         try:
             self._remember(memory)
         except errors.HeldUp as lost:
-            self._log_held_up(lost, subject)
+            logbook.log_held_up(lost, subject)
 
     def _wait(self, subject: str | None) -> None:
         holding = self._memory.holding(subject) if subject else None
@@ -342,27 +498,23 @@ class Worker:
         applying: bool = False,
         judged: bool = False,
         again: bool = False,
+        trials: tuple[str, int] | None = None,
+        is_over: bool = False,
     ) -> None:
-        def compose(seq: int) -> messages.Report:
-            return device.report(
-                memory,
-                self._disk,
-                device=self._who.wire_id,
-                incarnation=self._store.incarnation,
-                seq=seq,
-                now=self._clock.now(),
-                clock_synced=self._clock.synced(),
-                agent=self._agent,
-                next_attempts={**{tree: wait.at for tree, wait in self._stuck.items()}, **self._next_attempts},
-            )
-
-        self._store.remember(memory, compose, envelope=envelope, applying=applying, judged=judged, again=again)
+        """As the logbook does. ``is_over``: what the passage knows is of a deployment that is through, or given up."""
+        account = logbook.Account(
+            disk=self._sight.disk,
+            next_attempts={**self._sight.next_attempts, **self._next_attempts},
+            waiting={} if is_over else self._passage.waiting,
+            integrity=self._sight.left_so(self._memory),
+            nonce=None if is_over else self._passage.nonce,
+        )
+        self._logbook.remember(
+            memory, account, envelope=envelope, applying=applying, judged=judged, again=again, trials=trials
+        )
         self._memory = memory
         if not applying:
             self._begun = None
-
-    def _log_held_up(self, error: errors.HeldUp, subject: str | None) -> None:
-        logger.warning("held up: %s: %s", error.reason.code, error, extra={"deployment": subject})
 
 
 def _subject(step: device.Step) -> str | None:

@@ -7,20 +7,27 @@ import random
 import pytest
 from shallop_device import agent, errors, inbox, testing
 from shallop_protocol import messages
+from shallop_protocol.statuses import Activity
 from shallop_protocol.topics import Kind
 
 
 class Bench:
     """An agent whose link and clock are the test's."""
 
-    def __init__(self, robot: testing.Robot) -> None:
+    def __init__(self, robot: testing.Robot, **more) -> None:
         self.robot = robot
         self.clock = robot.clock
         self.link = testing.FakeLink()
         who = robot.store.identity
         assert who is not None
         self.agent = agent.Agent(
-            who, robot.store, robot.worker, self.link, time=robot.clock, rng=random.Random(1), heartbeat=900
+            who,
+            robot.store,
+            robot.worker,
+            self.link,
+            time=robot.clock,
+            rng=random.Random(1),
+            **{"heartbeat": 900, **more},
         )
 
     def connect(self) -> None:
@@ -111,14 +118,19 @@ def test_each_outcome_is_told_where_the_line_lets_it(bench, shore):
     assert list(dict.fromkeys(path)) == ["deployed", "removing", "archived"]
 
 
-def test_an_unacknowledged_report_is_sent_again(bench):
+def test_a_connection_that_acknowledges_nothing_is_given_up(bench):
     bench.connect()
     bench.agent.turn()
 
     assert bench.sleep_until_due() == agent.ACKNOWLEDGE_S
 
-    assert len(bench.reports()) == 2
+    assert not bench.link.is_up
     assert not bench.robot.store.report.sent
+    assert 0 < bench.reconnect() <= 1.0
+    bench.agent.handle(bench.link.accept())
+    bench.answer()
+    assert len(bench.reports()) == 2
+    assert bench.robot.store.report.sent
 
 
 def test_nothing_is_published_while_offline(bench, shore):
@@ -239,12 +251,33 @@ def test_the_heartbeat_repeats_the_report_and_reads_the_files_back(bench, shore)
     (bench.robot.root / "current/f").write_text("x")
     before = bench.reports()
 
-    assert 400 < bench.sleep_until_due() <= 900
+    began = bench.clock.monotonic()
+    while len(bench.reports()) == len(before):
+        bench.sleep_until_due()
+    assert 450 <= bench.clock.monotonic() - began <= 900
     bench.agent.handle(bench.link.acknowledge())
-    bench.answer()
+    while bench.clock.monotonic() - began < 900:
+        bench.sleep_until_due()
 
     assert bench.reports()[len(before)].current == before[-1].current
     assert bench.robot.visible() == {"f": "1"}
+
+
+def test_presence_is_said_more_often_than_the_report(robot):
+    bench = Bench(robot, heartbeat=86_400, presence=3600)
+    bench.connect()
+    bench.answer()
+    said = len(bench.link.published)
+
+    while bench.clock.monotonic() < 40_000:
+        before = len(bench.link.published)
+        bench.sleep_until_due()
+        if len(bench.link.published) > before:
+            bench.agent.handle(bench.link.acknowledge())
+
+    told = [message.kind for message in bench.link.published[said:]]
+    assert 10 <= told.count(Kind.PRESENCE) <= 11
+    assert told.count(Kind.REPORT) == 5  # after 15 minutes, then 30 more, 60 more and so on
 
 
 def test_what_the_broker_refuses_is_not_hammered(bench):
@@ -358,3 +391,72 @@ def test_messages_that_wait_are_bounded_and_control_is_not():
     assert taken == [True] * inbox.MAX_WAITING + [False]
     found = [items.get(0.0) for _ in range(inbox.MAX_WAITING + 2)]
     assert found[-2:] == [inbox.Stop(), None]
+
+
+def test_a_deployment_that_the_cloud_has_to_confirm_is_reached_over_a_new_connection(bench, shore):
+    bench.connect()
+    bench.answer()
+    manifest = shore.manifest({"f": "1"})
+
+    bench.agent.handle(inbox.Ordered(shore.seal(shore.order(manifest, confirm_s=60))))
+    for _ in range(5):
+        bench.agent.turn()
+    assert (len(bench.link.opened), bench.link.is_up, bench.robot.visible()) == (2, False, {"f": "1"})
+    assert bench.robot.report.nonce is None
+
+    bench.clock.sleep(3.0)
+    bench.agent.handle(bench.link.accept())
+    bench.answer()
+    asking = bench.reports()[-1]
+    assert asking.nonce is not None
+    bench.agent.handle(inbox.Echoed(b"no echo"))
+    bench.agent.handle(inbox.Echoed(shore.echo(asking)))
+    bench.answer()
+
+    assert bench.reports()[-1].deployments[0].activity is Activity.DEPLOYED
+    assert (len(bench.link.opened), bench.reports()[-1].nonce) == (2, None)
+
+
+def test_after_a_deployment_that_cut_it_off_the_robot_connects_at_once(bench, shore):
+    bench.connect()
+    bench.answer()
+    bench.agent.handle(inbox.Ordered(shore.seal(shore.order(shore.manifest({"f": "1"}), confirm_s=600))))
+    for _ in range(5):
+        bench.agent.turn()
+    while bench.robot.worker.passage.trial is not None:
+        if bench.agent._open_at is None:
+            bench.agent.handle(bench.link.lose())
+        bench.sleep_until_due()
+    opened = len(bench.link.opened)
+
+    for _ in range(5):
+        bench.agent.turn()
+
+    assert bench.robot.visible() is None
+    assert len(bench.link.opened) - opened in (0, 1)
+    assert bench.agent._open_at is None, "it is trying"
+
+
+def test_the_files_can_be_read_back_more_often_than_the_report_is_repeated(robot, shore):
+    who = robot.store.identity
+    often = agent.Agent(
+        who, robot.store, robot.worker, testing.FakeLink(), time=robot.clock, rng=random.Random(1), check_every=10.0
+    )
+    robot.take(shore.order(shore.manifest({"f": "1"})))
+    often.turn()
+    (robot.root / "current" / "f").write_text("x")
+    robot.clock.sleep(10.0)
+    for _ in range(5):
+        often.turn()
+    assert robot.visible() == {"f": "1"}
+
+
+@pytest.mark.parametrize("is_inside", [True, False])
+def test_what_was_touched_is_looked_at(is_inside, bench, shore):
+    bench.robot.take(shore.order(shore.manifest({"f": "1"})))
+    bench.agent.turn()
+    (bench.robot.root / "current" / "f").write_text("x")
+    bench.agent.handle(inbox.Touched(is_inside))
+    for _ in range(5):
+        bench.agent.turn()
+    assert bench.robot.visible() == {"f": "1" if is_inside else "x"}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from shallop_device import applier, errors, files, testing
-from shallop_protocol import digests
+from shallop_protocol import desired, digests
 from shallop_protocol.device import Disk
 
 
@@ -198,7 +198,8 @@ TAMPERINGS = [
 
 
 @pytest.mark.parametrize("tamper", TAMPERINGS, ids=lambda tamper: tamper.__name__)
-def test_tampering_is_noticed_and_healed_by_a_new_tree(tamper, hands, root, shore, tmp_path):
+def test_tampering_is_noticed_and_healed_by_a_new_tree(tamper, hands, root, shore, tmp_path, monkeypatch):
+    monkeypatch.setattr(desired, "MAX_CONTENT_BYTES", 2**20)  # so much of a huge file is read, and no more
     manifest = shore.manifest({"d/f": "1"})
     hands.apply(manifest)
     outside = tmp_path / "outside"
@@ -228,7 +229,7 @@ def test_a_file_that_cannot_be_read_counts_as_damage_but_a_lack_of_descriptors_d
 
     def observe(code: int) -> frozenset[str]:
         def before(name: str, _path: str) -> None:
-            if name == "read":
+            if name == "measure":
                 raise OSError(code, os.strerror(code))
 
         hands = applier.Applier(testing.Watched(files.RootedFiles(root), before))
@@ -242,8 +243,8 @@ def test_a_file_that_cannot_be_read_counts_as_damage_but_a_lack_of_descriptors_d
 
 def test_other_bytes_read_back_than_written_hold_it_up(root, shore):
     class Forgetful(testing.Watched):
-        def read(self, path: str, limit: int) -> files.File:
-            return super().read(path, limit)._replace(data=b"rot")
+        def measure(self, path: str, limit: int) -> files.Measured:
+            return super().measure(path, limit)._replace(digest=digests.of_bytes(b"rot"))
 
     hands = applier.Applier(Forgetful(files.RootedFiles(root), lambda _name, _path: None))
 

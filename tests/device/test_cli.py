@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 
 import pytest
-from shallop_device import cli, testing
+from shallop_device import cli, daemon, settings, testing
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def test_version(shallopd):
 
 
 def test_usage_errors(shallopd):
-    assert shallopd("status")[0] == 2
+    assert shallopd("status", "-o", "yaml")[0] == 2
     assert shallopd("nonsense")[0] == 2
 
 
@@ -144,3 +145,40 @@ def test_status_as_json(shallopd, robot, shore):
 
 def test_the_fakes_are_the_same_for_the_same_seed():
     assert testing.Shore(7).manifest({"a": "1"}) == testing.Shore(7).manifest({"a": "1"})
+
+
+def test_settings_are_checked_and_shown(shallopd, tmp_path):
+    file = tmp_path / "shallopd.toml"
+    file.write_text('state = "/var/lib/elsewhere"\n[link]\nkeepalive_s = 20\n')
+
+    assert shallopd("config", "check", str(file)) == (
+        0,
+        "ok: 2 of the settings are set; the others have their defaults\n",
+        "",
+    )
+    code, out, _ = shallopd("config", "show", "--config", str(file))
+    assert code == 0
+    assert f'state                          "/var/lib/elsewhere"  {file}:1' in out.splitlines()
+    assert json.loads(shallopd("config", "show", "--config", str(file), "-o", "json")[1])["link.keepalive_s"] == {
+        "value": 20,
+        "from": f"{file}:3",
+    }
+    file.write_text("[link]\nkeepalife_s = 20\n")
+    assert shallopd("config", "check", str(file)) == (
+        2,
+        "",
+        f"shallopd: {file}:2: [link] keepalife_s is not a key of the settings; did you mean keepalive_s?\n",
+    )
+
+
+def test_an_option_goes_before_the_settings(shallopd, tmp_path, monkeypatch):
+    file = tmp_path / "shallopd.toml"
+    file.write_text("[retry]\nfirst_s = 5\ncap_s = 6\n")
+    ran = []
+    monkeypatch.setattr(daemon, "run", lambda chosen, _items: ran.append(chosen))
+
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    code, *_ = shallopd("run", "--config", str(file), "--state", str(tmp_path), "--retry-first", "2")
+
+    retry = settings.Retry(first_s=2, cap_s=6)
+    assert (code, ran) == (0, [settings.Settings(state=tmp_path, retry=retry)])

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from shallop_device import applier, files, testing
+from shallop_protocol import digests
 
 
 @pytest.fixture
@@ -32,19 +33,19 @@ def test_modes_do_not_depend_on_the_umask(disk, root):
     before = os.umask(0o077)
     try:
         disk.make_directory("d")
-        disk.write("d/f", b"x", 0o664)
+        disk.write("d/f", [b"x"], 0o664)
     finally:
         os.umask(before)
 
     assert stat.S_IMODE((root / "d").stat().st_mode) == 0o755
-    assert disk.read("d/f", 10) == files.File(b"x", 0o664)
+    assert disk.measure("d/f", 10) == files.Measured(0o664, 1, digests.of_bytes(b"x"))
 
 
 def test_a_file_is_never_written_over(disk, root):
     (root / "f").write_text("old")
 
     with pytest.raises(FileExistsError) as error:
-        disk.write("f", b"new", 0o644)
+        disk.write("f", [b"new"], 0o644)
 
     assert code(error) == ("EEXIST", "f")
     assert (root / "f").read_text() == "old"
@@ -53,9 +54,10 @@ def test_a_file_is_never_written_over(disk, root):
 @pytest.mark.parametrize(
     "act",
     [
-        lambda disk: disk.write("out/f", b"x", 0o644),
+        lambda disk: disk.write("out/f", [b"x"], 0o644),
         lambda disk: disk.make_directory("out/d"),
-        lambda disk: disk.read("out/secret", 10),
+        lambda disk: disk.measure("out/secret", 10),
+        lambda disk: list(disk.read("out/secret")),
         lambda disk: disk.entries("out"),
         lambda disk: disk.unlink("out/secret"),
         lambda disk: disk.remove_directory("out/empty"),
@@ -86,9 +88,9 @@ def test_no_link_to_a_file_is_followed(disk, root, tmp_path):
     (root / "f").symlink_to(secret)
 
     with pytest.raises(OSError) as read:
-        disk.read("f", 10)
+        disk.measure("f", 10)
     with pytest.raises(OSError) as written:
-        disk.write("f", b"x", 0o644)
+        disk.write("f", [b"x"], 0o644)
 
     assert code(read) == ("ELOOP", "f")
     assert code(written) == ("EEXIST", "f")
@@ -99,9 +101,18 @@ def test_a_fifo_does_not_hold_the_reader_up(disk, root):
     os.mkfifo(root / "pipe")
 
     with pytest.raises(OSError) as error:
-        disk.read("pipe", 10)
+        disk.measure("pipe", 10)
 
     assert code(error) == ("EINVAL", "pipe")
+
+
+def test_a_file_comes_and_goes_in_pieces(disk):
+    pieces = [b"a" * files.CHUNK_BYTES, b"b" * files.CHUNK_BYTES, b"c"]
+    disk.write("f", iter(pieces), 0o600)
+
+    assert list(disk.read("f")) == pieces
+    assert disk.measure("f", 2**20) == files.Measured(0o600, len(b"".join(pieces)), digests.of_bytes(b"".join(pieces)))
+    assert disk.measure("f", 10).size > 10
 
 
 def test_kinds_and_links(disk, root):

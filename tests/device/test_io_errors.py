@@ -1,13 +1,21 @@
-"""The n-th step on the disk fails once, for every n and each errno: the old set stays whole, then all heals."""
+"""The n-th step on the disk fails once, for every n and each errno: the old set stays whole, then all heals.
+
+A step is one of the port ``files``, one call of the operating system below it, or one statement of the database.
+"""
 
 from __future__ import annotations
 
 import errno
+import functools
+import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from shallop_device import applier, testing
+from shallop_device import applier, errors, files, store, testing
+from shallop_protocol.desired import Manifest
 from shallop_protocol.statuses import Activity, Error
 
 CODES = {
@@ -22,43 +30,211 @@ OLD = {"a": "old"}
 NEW = {"d/c": "new"}
 
 
-@pytest.mark.parametrize("code", CODES, ids=lambda code: errno.errorcode[code])
-def test_every_failing_step_is_reported_and_healed(code, memory_path: Path):
+MESSAGES = ["disk I/O error", "database or disk is full", "attempt to write a readonly database"]
+CALLS = ("open", "fsync", "fchmod", "mkdir", "chmod", "rename", "symlink", "unlink", "rmdir", "scandir", "readlink")
+"""What ``files`` asks of the operating system, beside writing."""
+
+
+@pytest.fixture
+def before(memory_path: Path) -> tuple[testing.Shore, Manifest, Path]:
+    """The shore, the deployment in force, and the disk of a robot that is switched off."""
     shore = testing.Shore()
-    old, new = shore.manifest(OLD), shore.manifest(NEW)
-    before, order = shore.order(old), shore.order(new)
+    old = shore.manifest(OLD)
     robot = testing.Robot(memory_path / "0", shore)
     robot.boot()
-    robot.take(before)
+    robot.take(shore.order(old))
     robot.settle()
     robot.store.close()
+    return shore, old, memory_path / "0"
+
+
+def work_until_healed(robot: testing.Robot) -> set[str]:
+    """Works until there is nothing left to do, and a reader meanwhile finds the old set or the new one. Why the robot
+    said that it waits; each time it also said that it retries, and when."""
+    told = set[str]()
+    for _ in range(100):
+        robot.worker.work()
+        assert robot.visible() in (OLD, NEW)
+        for entry in robot.report.deployments:
+            if entry.reason:
+                told.add(entry.reason.code)
+                assert entry.error is Error.RETRYING
+                assert entry.next_attempt_at is not None
+        wake_at = robot.worker.wake_at
+        if wake_at is None:
+            return told
+        robot.clock.sleep(wake_at - robot.clock.monotonic())
+    raise AssertionError("it does not heal")
+
+
+def check_healed(robot: testing.Robot, old: Manifest, new: Manifest) -> None:
+    assert robot.visible() == NEW
+    assert robot.leftovers() == []
+    assert [name.partition(".")[0] for name in robot.trees()] == [new.id]
+    states = {entry.id: (entry.activity, entry.error) for entry in robot.report.deployments}
+    assert states == {old.id: (Activity.ARCHIVED, Error.NONE), new.id: (Activity.DEPLOYED, Error.NONE)}
+
+
+@pytest.mark.parametrize("code", CODES, ids=lambda code: errno.errorcode[code])
+def test_every_failing_step_is_reported_and_healed(code, before, memory_path: Path):
+    shore, old, disk = before
+    new = shore.manifest(NEW)
+    order = shore.order(new)
     told = set[str]()
     for nth in range(1, 1000):
-        shutil.copytree(memory_path / "0", memory_path / str(nth), symlinks=True)
+        shutil.copytree(disk, memory_path / str(nth), symlinks=True)
         robot = testing.Robot(memory_path / str(nth), shore)
         fault = testing.FailingOnce(nth, code)
         robot.boot(fault=fault.on)
         robot.take(order)
-        for _ in range(100):
-            robot.worker.work()
-            assert robot.visible() in (OLD, NEW)
-            told |= {entry.reason.code for entry in robot.report.deployments if entry.reason}
-            wake_at = robot.worker.wake_at
-            if wake_at is None:
-                break
-            robot.clock.sleep(wake_at - robot.clock.monotonic())
-
-        assert robot.visible() == NEW
-        assert robot.leftovers() == []
-        assert [name.partition(".")[0] for name in robot.trees()] == [new.id]
-        states = {entry.id: (entry.activity, entry.error) for entry in robot.report.deployments}
-        assert states == {old.id: (Activity.ARCHIVED, Error.NONE), new.id: (Activity.DEPLOYED, Error.NONE)}
+        told |= work_until_healed(robot)
+        check_healed(robot, old, new)
         robot.store.close()
         shutil.rmtree(memory_path / str(nth))
         if not fault.has_failed:
             break
     assert nth > 20
     assert told == {CODES[code]}
+
+
+class FailingCalls:
+    """The module ``os`` as ``files`` sees it. The n-th of the calls with these names fails once.
+
+    Attributes:
+        untrusted: the inode that could not be synced, and what there was in the root then.
+    """
+
+    def __init__(self, names: set[str], nth: int, code: int, root: Path) -> None:
+        self.calls = 0
+        self.untrusted: tuple[int, set[int]] | None = None
+        self._names, self._nth, self._code, self._root = names, nth, code, root
+
+    def __getattr__(self, name: str) -> Any:
+        real = getattr(os, name)
+        if name == "fdopen":
+            return self._fdopen
+        return functools.partial(self._call, name, real) if name in self._names else real
+
+    def _call(self, name: str, real: Callable[..., Any], *args: Any, **named: Any) -> Any:
+        if self._is_next():
+            if name == "fsync":
+                self.untrusted = (os.fstat(args[0]).st_ino, inodes(self._root))
+            raise OSError(self._code, os.strerror(self._code))
+        return real(*args, **named)
+
+    def _fdopen(self, descriptor: int, mode: str) -> Any:
+        """Writing may fail, too."""
+        if "w" in mode and "write" in self._names and self._is_next():
+            os.close(descriptor)
+            raise OSError(self._code, os.strerror(self._code))
+        return os.fdopen(descriptor, mode)
+
+    def _is_next(self) -> bool:
+        self.calls += 1
+        return self.calls == self._nth
+
+
+def inodes(root: Path) -> set[int]:
+    return {path.lstat().st_ino for path in root.rglob("*")}
+
+
+@pytest.mark.parametrize(
+    ("code", "names"),
+    [
+        pytest.param(errno.EIO, {"fsync"}),
+        *(pytest.param(code, {"write", *CALLS}, marks=pytest.mark.slow) for code in CODES),
+    ],
+    ids=lambda each: errno.errorcode[each] if isinstance(each, int) else "fsync" if len(each) == 1 else "all",
+)
+def test_every_failing_call_of_the_system_is_healed(code, names, before, memory_path: Path, monkeypatch):
+    """And what could not be synced is in no tree that is relied upon afterwards: it was written anew."""
+    shore, old, disk = before
+    new = shore.manifest(NEW)
+    order = shore.order(new)
+    told = set[str]()
+    discarded = 0
+    for nth in range(1, 2000):
+        shutil.copytree(disk, memory_path / str(nth), symlinks=True)
+        robot = testing.Robot(memory_path / str(nth), shore)
+        robot.boot()
+        calls = FailingCalls(names, nth, code, robot.root)
+        monkeypatch.setattr(files, "os", calls)
+        robot.take(order)
+        told |= work_until_healed(robot)
+        monkeypatch.undo()
+        check_healed(robot, old, new)
+        if calls.untrusted is not None:
+            failed, there = calls.untrusted
+            is_of_tree = failed not in (robot.root.stat().st_ino, (robot.root / applier.DEPLOYMENTS).stat().st_ino)
+            if is_of_tree:
+                assert inodes(robot.root / applier.DEPLOYMENTS).isdisjoint(there)
+            discarded += is_of_tree
+        robot.store.close()
+        shutil.rmtree(memory_path / str(nth))
+        if calls.calls < nth:
+            break
+    assert nth > (60 if names >= set(CALLS) else 6)
+    assert discarded >= 3
+    assert told == {CODES[code]}
+
+
+@pytest.mark.parametrize(
+    "message", [pytest.param(MESSAGES[0]), *(pytest.param(m, marks=pytest.mark.slow) for m in MESSAGES[1:])]
+)
+def test_every_failing_statement_of_the_database_is_reported_and_healed(message, before, memory_path: Path):
+    """Commits among them. An order that could not be remembered is taken when it can be."""
+    shore, old, disk = before
+    new = shore.manifest(NEW)
+    order = shore.order(new)
+    told = set[str]()
+    for nth in range(1, 1000):
+        shutil.copytree(disk, memory_path / str(nth), symlinks=True)
+        robot = testing.Robot(memory_path / str(nth), shore)
+        fault = testing.FailingStatement(nth, message)
+        robot.boot(database=fault.database)
+        fault.armed = True
+        robot.take(order)
+        told |= work_until_healed(robot)
+        check_healed(robot, old, new)
+        robot.boot()
+        robot.settle()
+        check_healed(robot, old, new)
+        robot.store.close()
+        shutil.rmtree(memory_path / str(nth))
+        if not fault.has_failed:
+            break
+    assert nth > 20
+    assert told == {"state_database"}
+
+
+def test_every_failure_to_open_the_database_ends_the_agent_with_a_reason_and_loses_nothing(
+    before, memory_path: Path, monkeypatch
+):
+    """Whoever runs the agent starts it anew, and then all is there."""
+    shore, old, disk = before
+    as_before = testing.Robot(disk, shore)
+    memory = as_before.store.memory
+    as_before.store.close()
+    connect = store.connect
+    for nth in range(1, 1000):
+        fault = testing.FailingStatement(nth, "disk I/O error")
+        fault.armed = fault.looks_count = True
+        monkeypatch.setattr(store, "connect", functools.partial(connect, factory=fault.database))
+        words = None
+        try:
+            store.Store.open(disk / "state").close()
+        except errors.AgentError as error:
+            words = str(error)
+        monkeypatch.undo()
+        again = store.Store.open(disk / "state")
+        assert again.memory == memory
+        again.close()
+        if words is None:
+            break
+        assert words == f"cannot open {disk / 'state' / store.FILE}: disk I/O error"
+    assert nth > 5
+    assert memory.wanted is not None
+    assert memory.wanted.id == old.id
 
 
 def test_a_hold_up_is_reported_with_words_and_the_next_attempt(tmp_path: Path, shore):

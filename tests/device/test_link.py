@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from shallop_device import backoff, daemon, inbox, store, testing
+from shallop_device import daemon, inbox, settings, store, testing
 from shallop_protocol import messages, strict_json
 from shallop_protocol.statuses import Activity
 
@@ -48,7 +48,7 @@ class Running:
         assert not self.thread.is_alive()
 
     def _run(self) -> None:
-        daemon.run(self.state, self.inbox, heartbeat=900, retry=backoff.Backoff(cap=0.2))
+        daemon.run(settings.Settings(state=self.state, retry=settings.Retry(cap_s=0.2)), self.inbox)
 
 
 class Process:

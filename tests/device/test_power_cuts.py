@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
-from shallop_device import applier, files, store, testing
+import sqlite_utils
+from shallop_device import applier, files, gates, identity, store, testing, worker
+from shallop_protocol import strict_json
 from shallop_protocol.desired import Desired, Manifest
 from shallop_protocol.statuses import Activity, Error
 
@@ -31,6 +34,7 @@ class Case:
         meanwhile: what robot software may find at any moment; None stands for nothing.
         damage: a file of the deployment in force that is changed while the agent is down.
         is_accepted: the order was accepted just before that.
+        rules: the robot's gates; ``unwell`` is the deployment that does not pass ``health``.
     """
 
     before: tuple[Desired, ...]
@@ -41,6 +45,8 @@ class Case:
     outcome: Outcome
     damage: str | None = None
     is_accepted: bool = False
+    rules: gates.Rules = worker.NO_RULES
+    unwell: str | None = None
 
 
 def first_apply(contents: dict[str, str] = NEW) -> tuple[testing.Shore, Case]:
@@ -113,11 +119,43 @@ def failed_in_force() -> tuple[testing.Shore, Case]:
     return shore, Case(before, order, (old,), [torn, OLD], old, outcome, "arm/grip.yaml", is_accepted=True)
 
 
-CASES = [first_apply, replace, replace_without_fallback, remove, rejected, failed_in_force, heal_damage]
+WITH_HEALTH = gates.Rules(check=True, applied=True, health=gates.Health(window=5.0, interval=1.0, passes=2))
+
+
+def first_apply_with_gates() -> tuple[testing.Shore, Case]:
+    shore, case = first_apply()
+    return shore, dataclasses.replace(case, rules=WITH_HEALTH)
+
+
+def failed_health(old_contents: dict[str, str] = OLD, new_contents: dict[str, str] = NEW) -> tuple[testing.Shore, Case]:
+    """What comes into sight does not become well in its window: the robot returns to the fallback."""
+    shore = testing.Shore()
+    old, new = shore.manifest(old_contents), shore.manifest(new_contents)
+    before, order = (shore.order(old),), shore.order(new, fallback=old.id)
+    outcome = {old.id: IN_FORCE, new.id: FAILED}
+    seen = [old_contents, new_contents]
+    return shore, Case(before, order, (old, new), seen, old, outcome, rules=WITH_HEALTH, unwell=new.id)
+
+
+def failed_health_of_one_file() -> tuple[testing.Shore, Case]:
+    return failed_health({"a": "old"}, {"a": "new"})
+
+
+CASES = [
+    first_apply,
+    replace,
+    replace_without_fallback,
+    remove,
+    rejected,
+    failed_in_force,
+    heal_damage,
+    first_apply_with_gates,
+    failed_health,
+]
 
 
 def prepare(directory: Path, shore: testing.Shore, case: Case) -> None:
-    robot = testing.Robot(directory, shore)
+    robot = testing.Robot(directory, shore, case.rules)
     robot.boot()
     for order in case.before:
         robot.take(order)
@@ -129,17 +167,31 @@ def prepare(directory: Path, shore: testing.Shore, case: Case) -> None:
     robot.store.close()
 
 
-def robot_on_copy(directory: Path, copy: Path, shore: testing.Shore) -> testing.Robot:
+def robot_on_copy(directory: Path, copy: Path, shore: testing.Shore, case: Case) -> testing.Robot:
     shutil.copytree(directory, copy, symlinks=True)
-    return testing.Robot(copy, shore)
+    return testing.Robot(copy, shore, case.rules)
 
 
-def run_until_cut(robot: testing.Robot, order: Desired, power: testing.Power) -> bool:
+def settle(robot: testing.Robot, unwell: str | None) -> None:
+    """Works until there is nothing left to do; the hook ``health`` finds one deployment unwell."""
+    for _ in range(1000):
+        robot.worker.work()
+        if robot.errands.open:
+            wanted = robot.store.memory.wanted
+            robot.end(int(robot.errands.name == "health" and wanted is not None and wanted.id == unwell))
+        elif (wake_at := robot.worker.wake_at) is None:
+            return
+        else:
+            robot.clock.sleep(max(0.0, wake_at - robot.clock.monotonic()))
+    raise AssertionError("the robot does not come to rest")
+
+
+def run_until_cut(robot: testing.Robot, case: Case, power: testing.Power) -> bool:
     """Boots, hears the retained order and works. Whether the power went meanwhile."""
     try:
         robot.boot(power)
-        robot.take(order)
-        robot.settle()
+        robot.take(case.order)
+        settle(robot, case.unwell)
     except testing.PowerCut:
         return True
     finally:
@@ -165,7 +217,7 @@ def check_at_the_cut(robot: testing.Robot, case: Case) -> None:
 def check_recovery(robot: testing.Robot, case: Case) -> None:
     robot.boot()
     robot.take(case.order)
-    robot.settle()
+    settle(robot, case.unwell)
     held = {deployment for deployment, state in case.outcome.items() if state == IN_FORCE}
     report = robot.report
     assert robot.visible() == (case.finally_visible and contents(case.finally_visible))
@@ -176,7 +228,7 @@ def check_recovery(robot: testing.Robot, case: Case) -> None:
     assert {entry.id: (entry.activity, entry.error) for entry in report.deployments} == case.outcome
     assert (report.epoch, report.generation) == (1, case.order.generation)
     robot.take(case.order)
-    robot.settle()
+    settle(robot, case.unwell)
     assert robot.report == report
     robot.store.close()
 
@@ -190,8 +242,8 @@ def test_every_cut_is_survived(make, memory_path: Path):
     shore, case = make()
     prepare(memory_path / "0", shore, case)
     for step in range(1, 1000):
-        robot = robot_on_copy(memory_path / "0", memory_path / str(step), shore)
-        was_cut = run_until_cut(robot, case.order, testing.Power(step))
+        robot = robot_on_copy(memory_path / "0", memory_path / str(step), shore, case)
+        was_cut = run_until_cut(robot, case, testing.Power(step))
         check_at_the_cut(robot, case)
         check_recovery(robot, case)
         shutil.rmtree(memory_path / str(step))
@@ -200,17 +252,25 @@ def test_every_cut_is_survived(make, memory_path: Path):
     assert step > 4
 
 
-@pytest.mark.parametrize("make", [first_apply_of_one_file, replace_of_one_file], ids=lambda make: make.__name__)
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(first_apply_of_one_file),
+        pytest.param(replace_of_one_file, marks=pytest.mark.slow),
+        pytest.param(failed_health_of_one_file, marks=pytest.mark.slow),
+    ],
+    ids=lambda make: make.__name__,
+)
 def test_every_cut_during_the_recovery_of_every_cut_is_survived(make, memory_path: Path):
     shore, case = make()
     prepare(memory_path / "0", shore, case)
     points = 0
     for step in range(1, 1000):
-        robot = robot_on_copy(memory_path / "0", memory_path / "1", shore)
-        was_cut = run_until_cut(robot, case.order, testing.Power(step))
+        robot = robot_on_copy(memory_path / "0", memory_path / "1", shore, case)
+        was_cut = run_until_cut(robot, case, testing.Power(step))
         for again in range(1, 1000):
-            robot = robot_on_copy(memory_path / "1", memory_path / "2", shore)
-            was_cut_again = run_until_cut(robot, case.order, testing.Power(again))
+            robot = robot_on_copy(memory_path / "1", memory_path / "2", shore, case)
+            was_cut_again = run_until_cut(robot, case, testing.Power(again))
             check_recovery(robot, case)
             shutil.rmtree(memory_path / "2")
             points += was_cut_again
@@ -220,3 +280,108 @@ def test_every_cut_during_the_recovery_of_every_cut_is_survived(make, memory_pat
         if not was_cut:
             break
     assert points > 100
+
+
+def enrolled(directory: Path, shore: testing.Shore, power: testing.Power) -> identity.Identity | None:
+    """Enrols once; None if the power went before that was done."""
+    memory = None
+    try:
+        memory = store.Store(store.connect(directory, testing.powered_database(power)))
+        memory.begin_enrolment("http://127.0.0.1", directory / "root", "token")
+        memory.finish_enrolment(strict_json.dumps(shore.answer()))
+    except testing.PowerCut:
+        return None
+    else:
+        return memory.identity
+    finally:
+        if memory is not None:
+            memory.close()
+
+
+def test_every_cut_while_enrolling_is_survived(memory_path: Path, shore: testing.Shore):
+    """Before each SQL statement that changes something, the making of the database among them. A secret that may have
+    been sent is kept."""
+    for step in range(1, 1000):
+        state = memory_path / str(step)
+        found = enrolled(state, shore, testing.Power(step))
+        secret = None
+        if found is None and (state / store.FILE).exists():
+            memory = store.Store.open(state)
+            secret = memory.enrolling and memory.enrolling.secret
+            memory.close()
+        again = enrolled(state, shore, testing.Power())
+        assert again is not None
+        assert (again.device, again.password) == (shore.device, secret or again.password)
+        shutil.rmtree(state)
+        if found is not None:
+            break
+    assert step > 20
+
+
+def as_first_made(state: Path) -> None:
+    """Makes a state directory one of the first version: with the tables and columns that there were then."""
+    now = sqlite3.connect(state / store.FILE)
+    old = sqlite_utils.Database(sqlite3.connect(state / "old.db"))
+    store._migrations.apply(old, stop_before="m002_gates")
+    for table in old.table_names():
+        columns = ", ".join(f'"{column.name}"' for column in old[table].columns)
+        rows = [] if table.startswith("_") else now.execute(f"select {columns} from {table}").fetchall()
+        if rows:
+            old.conn.execute(f"delete from {table}")
+            marks = ", ".join("?" * len(rows[0]))
+            old.conn.executemany(f"insert into {table} ({columns}) values ({marks})", rows)
+            old.conn.commit()
+    now.close()
+    old.close()
+    for path in state.glob(f"{store.FILE}*"):
+        path.unlink()
+    (state / "old.db").rename(state / store.FILE)
+
+
+def test_every_cut_while_an_old_database_is_brought_up_to_date_is_survived(memory_path: Path, shore: testing.Shore):
+    """And the robot goes on where it was: identity, order, holdings and report are those of before."""
+    old, new = shore.manifest(OLD), shore.manifest(NEW)
+    case = Case((shore.order(old),), shore.order(new), (old, new), [OLD, NEW], new, {old.id: GONE, new.id: IN_FORCE})
+    prepare(memory_path / "0", shore, case)
+    memory = store.Store.open(memory_path / "0" / "state")
+    before = (memory.identity, memory.memory, memory.report, memory.accepted_digest)
+    memory.close()
+    as_first_made(memory_path / "0" / "state")
+    for step in range(1, 1000):
+        shutil.copytree(memory_path / "0", memory_path / str(step), symlinks=True)
+        state = memory_path / str(step) / "state"
+        was_cut = False
+        try:
+            store.connect(state, testing.powered_database(testing.Power(step))).close()
+        except testing.PowerCut:
+            was_cut = True
+        memory = store.Store.open(state)
+        assert (memory.identity, memory.memory, memory.report, memory.accepted_digest) == before
+        memory.close()
+        if step % 5 == 0 or not was_cut:
+            check_recovery(testing.Robot(memory_path / str(step), shore), case)
+        shutil.rmtree(memory_path / str(step))
+        if not was_cut:
+            break
+    assert step > 5
+
+
+def test_every_cut_while_tidying_is_survived(memory_path: Path, shore: testing.Shore):
+    """What earlier cuts left behind is deleted, however often the power goes meanwhile."""
+    manifest = shore.manifest({"d/f": "1"})
+    order = shore.order(manifest)
+    case = Case((order,), order, (manifest,), [{"d/f": "1"}], manifest, {manifest.id: IN_FORCE})
+    prepare(memory_path / "0", shore, case)
+    trees = memory_path / "0/root/deployments"
+    for name in (".staging-0", ".trash-0", ".trash-1", f"{manifest.id}.1"):
+        shutil.copytree(trees / manifest.id, trees / name)
+    (memory_path / "0/root/.current-0").symlink_to("deployments/none")
+    for step in range(1, 1000):
+        robot = robot_on_copy(memory_path / "0", memory_path / str(step), shore, case)
+        was_cut = run_until_cut(robot, case, testing.Power(step))
+        check_at_the_cut(robot, case)
+        check_recovery(robot, case)
+        shutil.rmtree(memory_path / str(step))
+        if not was_cut:
+            break
+    assert step > 15

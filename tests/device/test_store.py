@@ -215,7 +215,7 @@ def test_tables_are_strict(opened):
         row["strict"] for row in opened._rows("pragma table_list") if not row["name"].startswith(("sqlite_", "_"))
     ]
 
-    assert len(strict) == 8
+    assert len(strict) == 9
     assert set(strict) == {1}
 
 

@@ -10,7 +10,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from shallop_device import testing, worker
+from shallop_device import orders, testing, worker
 from shallop_protocol import desired, dsse, strict_json
 from shallop_protocol.statuses import Activity, Error
 
@@ -375,7 +375,7 @@ def test_a_message_that_kills_the_agent_is_quarantined(at_rest, shore, monkeypat
     order = shore.order(shore.manifest({"f": "2"}))
     with monkeypatch.context() as patch:
         patch.setattr(desired, "open_desired", deadly)
-        for _ in range(worker.MAX_DEATHS):
+        for _ in range(orders.MAX_DEATHS):
             with pytest.raises(testing.PowerCut):
                 at_rest.take(order)
             at_rest.boot()
