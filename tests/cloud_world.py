@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from shallop_cloud.link import orders
 from shallop_cloud.link.ingest import Ingest
 from shallop_cloud.store import devices
 from shallop_cloud.testing import ashore
-from shallop_protocol import desired, device, ids, messages
+from shallop_protocol import desired, device, echo, ids, messages
 from shallop_protocol.topics import Kind
 
 NOW = datetime.datetime(2026, 3, 1, 12, 0, tzinfo=datetime.UTC)
@@ -38,12 +39,16 @@ class Publisher:
     def __init__(self) -> None:
         self.again: list[str] = []
         self.orders = 0
+        self.echoes: list[echo.Echo] = []
 
     def ordered(self) -> None:
         self.orders += 1
 
     def assert_again(self, device: str) -> None:
         self.again.append(device)
+
+    def answer(self, echoes: Sequence[echo.Echo]) -> None:
+        self.echoes += echoes
 
 
 class Robot:
@@ -159,7 +164,7 @@ class World:
         with shore.database.write() as connection:
             devices.mark_published(connection, [key])
             found = orders.newest(connection, [key])
-        return desired.seal_desired(found[0], shore.signer, shore.limits.envelope) if found else None
+        return orders.Sealer(shore.signer, shore.limits.envelope).seal(found[0]) if found else None
 
     def hear(self, key: str, kind: Kind, payload: bytes) -> None:
         self.ingest.record([(self.ashore.shore.topics.of(ids.on_wire(key), kind), payload)])

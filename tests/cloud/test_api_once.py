@@ -164,7 +164,7 @@ def test_a_batch_is_one_transaction_and_what_fails_in_it_leaves_nothing(world: W
     database = world.ashore.shore.database
     happened: list[str] = []
     with database.as_one(lambda _: happened.append("begun")):
-        devices.create(world.ashore.shore, "a", {}, "test")
+        devices.create(world.ashore.shore, devices.New("a"), "test")
         database.after_commit(lambda: happened.append("committed"))
         with contextlib.suppress(RuntimeError), database.write() as connection:
             connection.execute(tables.devices.update().values(name="b"))
@@ -175,7 +175,7 @@ def test_a_batch_is_one_transaction_and_what_fails_in_it_leaves_nothing(world: W
     assert happened == ["begun", "done", "committed"]
     assert _names(world) == ["a"]
     with contextlib.suppress(RuntimeError), database.as_one(lambda _: None):
-        devices.create(world.ashore.shore, "c", {}, "test")
+        devices.create(world.ashore.shore, devices.New("c"), "test")
         database.after_commit(lambda: happened.append("never"))
         raise RuntimeError
     assert _names(world) == ["a"]

@@ -18,7 +18,8 @@ def database_url() -> None:
 
 
 ROLES = ["viewer", "operator", "admin"]
-OPEN = {"health", "openapi", "enrol", "enrol_many"}
+OPEN = {"health", "openapi", "enrol", "enrol_many", "fetch_content"}
+"""The last one is for devices: test_device_contents.py."""
 
 
 @pytest.fixture(autouse=True)

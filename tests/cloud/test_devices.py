@@ -13,7 +13,7 @@ from cloud_world import World
 from config_world import refused
 from shallop_cloud.store import connectivity, devices, tables
 from shallop_cloud.store.connectivity import Connectivity
-from shallop_device.agent import HEARTBEAT_S
+from shallop_device.agent import PRESENCE_S
 
 SECRET = "a-secret-of-the-robot-of-at-least-32-characters"
 PATH = "/v1/devices/amr-1"
@@ -178,7 +178,7 @@ class TestLists:
     @pytest.fixture
     def fleet(self, world: World) -> World:
         """One device of each connectivity."""
-        cases = {"online": (True, 5.0), "silent": (True, 2_300.0), "offline": (False, 5.0), "never": (False, None)}
+        cases = {"online": (True, 5.0), "silent": (True, 9_100.0), "offline": (False, 5.0), "never": (False, None)}
         for name, (online, ago) in cases.items():
             world.device(name)
             set_heard(world, name, online=online, ago=ago)
@@ -193,11 +193,11 @@ class TestLists:
         assert age is None if wanted is Connectivity.NEVER else age >= 5
 
     def test_at_the_bound_filter_and_display_agree(self, world: World) -> None:
-        """Just at two and a half heartbeats, just before and just behind, and for clocks that went back."""
+        """Just at two and a half times of presence, just before and just behind, and for clocks that went back."""
         at = world.ashore.shore.now()
         world.device("a")
         bound = connectivity.SILENT_AFTER.total_seconds()
-        assert bound == 2.5 * HEARTBEAT_S
+        assert bound == 2.5 * PRESENCE_S
         for online in (True, False):
             for ago in (None, -60.0, 0.0, bound - 1e-6, bound, bound + 1e-6):
                 heard = None if ago is None else at - datetime.timedelta(seconds=ago)

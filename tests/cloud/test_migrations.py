@@ -19,7 +19,7 @@ import sqlalchemy as sa
 import sqlalchemy.exc
 from postgres_world import Server
 from shallop_cloud import errors
-from shallop_cloud.store import deployments, devices, history, postgres, releases, tables, tokens
+from shallop_cloud.store import contents, deployments, devices, history, postgres, releases, tables, tokens
 from shallop_cloud.store.database import MIGRATIONS, Database, newest_revision
 
 REVISIONS = sorted(path.name.partition("_")[0] for path in (MIGRATIONS / "versions").glob("[0-9]*.py"))
@@ -168,7 +168,9 @@ def _put_everything(old: Old) -> None:
     old.put("config_schemas", id="CFS-1", digest="sha256:1", definition="opaque", created_at=AT)
     slot = {"config_type": "motion", "key": "default", "schema_id": "CFS-1", "format": "yaml", "path": "m.yaml"}
     old.put("slots", release_id="REL-1", **slot, required=True)
-    old.put("contents", digest="sha256:2", data=b"max: 1\r\n\x00\xff")
+    data = b"max: 1\r\n\x00\xff"
+    old.put("contents", digest="sha256:2", data=data, size=10, is_text=False, is_whole=True)
+    old.put("content_chunks", digest="sha256:2", start=0, data=data)
     instance = {"config_type": "motion", "slot": "default", "path": "m.yaml", "digest": "sha256:2", "size": 10}
     old.put("config_instances", id="CFG-1", schema_id="CFS-1", **instance, created_at=AT)
     for key, cell, more in (
@@ -217,7 +219,8 @@ def _check_everything(connection: sa.Connection) -> None:
     assert failed is not None
     assert (failed["reason"], failed["archived_at"], failed["description"]) == (REASON, LATER, "été")
     assert (failed["restores"], failed["base"], failed["base_generation"]) == (None, None, 0)
-    assert deployments.content(connection, "sha256:2") == b"max: 1\r\n\x00\xff"
+    assert contents.read(connection, ["sha256:2"]) == {"sha256:2": b"max: 1\r\n\x00\xff"}
+    assert contents.find(connection, ["sha256:2"])["sha256:2"].size == 10
     holder = tokens.holder(connection, TOKEN, LATER)
     assert holder is not None
     assert (holder.name, holder.role, holder.expires_at) == ("admin", tokens.Role.ADMIN, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Sequence
 
@@ -11,7 +12,7 @@ from shallop_cloud.link import publisher
 from shallop_cloud.link.publisher import Publisher
 from shallop_cloud.store import devices
 from shallop_cloud.testing.ashore import SIGNER
-from shallop_protocol import desired, messages
+from shallop_protocol import desired, echo, messages
 
 
 class Connection:
@@ -145,9 +146,75 @@ def test_orders_that_only_tidy_up_wait_for_the_others(world: World, line: Connec
 def test_an_order_that_does_not_fit_any_more_stops_no_other(world: World, line: Connection) -> None:
     shore = world.ashore.shore
     world.release()
+    version = "1.0.0-" + hashlib.sha512(b"what gzip does not shorten").hexdigest()[:120]
+    world.release(version)
     world.device("a")
     other = world.device("b")
-    world.order("\n".join(f"k{number}: {number * number}" for number in range(300)), "a")
+    world.order("max: 1\n", "a", release=version)
     world.order("max: 1\n", "b")
+    whole = desired.open_desired(world.published(other.id) or b"", {SIGNER.key.keyid: SIGNER.key}, other.id.lower())
+    assert whole.deployment is not None
+    manifest = desired.referring(whole, [each.digest for each in whole.deployment.instances])
+    packed = desired.seal_desired(manifest, SIGNER, len(desired.seal_desired(manifest, SIGNER)) - 1)
+    limit = len(packed) + 10
+    sender = Publisher(shore.database, shore.signer, shore.topics, line, limit)
+    sender.came_up()
+    sender.round()
+    assert {_order(line, index).device for index in range(1, len(line.sent))} == {other.id.lower()}
+
+
+def test_what_does_not_fit_goes_by_reference(world: World, line: Connection) -> None:
+    shore = world.ashore.shore
+    world.release()
+    for name in ("a", "b"):
+        world.device(name)
+        world.order(hashlib.shake_256(b"noise").hexdigest(2_000), name)
     Publisher(shore.database, shore.signer, shore.topics, line, 1_500).round()
-    assert [_order(line, index).device for index in range(len(line.sent))] == [other.id.lower()]
+    assert len(line.sent) == 2
+    for index in range(2):
+        order = _order(line, index)
+        assert order.deployment is not None
+        assert [(each.content, each.size) for each in order.deployment.instances] == [(None, 4_000)]
+        assert len(line.sent[index][1]) <= 1_500
+
+
+def _echo(device: str, nonce: str, generation: int = 1) -> echo.Echo:
+    return echo.Echo(device=device.lower(), nonce=nonce, epoch=1, generation=generation)
+
+
+def test_an_echo_goes_at_once_signed_and_not_retained(world: World, line: Connection, sender: Publisher) -> None:
+    one, other = world.device("a"), world.device("b")
+    sender.answer([_echo(one.id, "a" * 16), _echo(other.id, "b" * 16)])
+    sender.answer([_echo(one.id, "c" * 16, 2)])
+    sender.round()
+    trusted = {SIGNER.key.keyid: SIGNER.key}
+    assert [topic for topic, _, _ in line.sent] == [f"shallop/v1/{each.id.lower()}/echo" for each in (one, other)]
+    assert [retain for _, _, retain in line.sent] == [False, False]
+    assert echo.open_echo(line.sent[0][1], trusted, one.id.lower()) == _echo(one.id, "c" * 16, 2)
+    line.sent.clear()
+    sender.round()
+    assert line.sent == []
+
+
+def test_an_echo_that_cannot_go_at_once_is_forgotten(world: World, line: Connection, sender: Publisher) -> None:
+    line.is_up = False
+    sender.answer([_echo(world.device().id, "a" * 16)])
+    sender.round()
+    line.is_up = True
+    sender.round()
+    assert line.sent == []
+
+
+@pytest.mark.parametrize(("device_s", "own_s", "ordered_s"), [(None, None, None), (60, None, 60), (60, 5, 5)])
+def test_an_order_has_the_term_of_its_deployment_or_else_of_its_device(
+    world: World, line: Connection, sender: Publisher, device_s: int | None, own_s: int | None, ordered_s: int | None
+) -> None:
+    world.release()
+    robot = world.device()
+    world.must("PATCH", f"/v1/devices/{robot.id}", {"confirm_s": device_s})
+    key = world.order("max: 1\n", confirm_s=own_s)
+    sender.round()
+    assert _order(line).confirm_s == ordered_s
+    world.must("POST", f"/v1/deployments/{key}:archive")
+    sender.round()
+    assert (_order(line).deployment, _order(line).confirm_s) == (None, None)

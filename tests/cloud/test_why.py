@@ -230,6 +230,36 @@ def test_nobody(world: World) -> None:
     assert refused(world, WHY, method="GET") == (404, "device_not_found")
 
 
+def test_files_changed(world: World, robot: Robot) -> None:
+    key = world.order("max: 1\n")
+    robot.settle()
+    changed = messages.Reason.of("files_changed", "the files on the disk are not what was written")
+    report = robot.report()
+    entries = tuple(each.model_copy(update={"integrity": changed}) for each in report.deployments)
+    world.hear(robot.id, Kind.REPORT, report.model_copy(update={"deployments": entries}).to_bytes())
+    shown = why(world)
+    assert (shown["verdict"], codes(shown)) == ("files_changed", ["files_changed"])
+    assert "Its files were changed on the robot" in shown["text"]
+    assert shown["waits_for"][0]["text"] == f"{key}: the files on the disk are not what was written"
+    assert shown["commands"][0] == f"shallop deployment show {key}"
+
+
+def test_waiting_for_the_software_of_the_robot(world: World, robot: Robot) -> None:
+    key = world.order("max: 1\n")
+    presence(world, robot, "online")
+    world.published(robot.id)
+    held = messages.Waiting(code="held", message="held by docking: parking", until=NEXT)
+    robot.obey()
+    report = robot.report()
+    update = {"activity": Activity.QUEUED, "digest": None, "waiting": held}
+    entries = tuple(each.model_copy(update=update) for each in report.deployments)
+    world.hear(robot.id, Kind.REPORT, report.model_copy(update={"deployments": entries}).to_bytes())
+    shown = why(world)
+    assert (shown["verdict"], codes(shown)) == ("waiting", ["held"])
+    assert shown["text"] == f"{key} waits on the robot: held by docking: parking."
+    assert shown["waits_for"][0]["next_at"] == "2026-03-01T12:00:30Z"
+
+
 def test_every_verdict_has_its_test() -> None:
     names = " ".join(name for name in globals() if name.startswith("test_"))
     assert [verdict.value for verdict in Verdict if verdict.value not in names] == []

@@ -11,6 +11,7 @@ import fastapi
 
 from shallop_cloud.api import document, edge, feed, problems, routes
 from shallop_cloud.link.link import Standing
+from shallop_cloud.services import fetching
 from shallop_cloud.services.shore import Shore
 
 VERSION = importlib.metadata.version("shallop-cloud")
@@ -31,6 +32,7 @@ def create_app(shore: Shore, standing: Callable[[], Standing]) -> fastapi.FastAP
     problems.install(app, _allowed)
     app.state.shore = dataclasses.replace(shore, ordered=functools.partial(shore.database.after_commit, shore.ordered))
     app.state.standing = standing
+    app.state.failures = fetching.Failures()
     app.state.feed = feed.Feed(shore.database)
     app.openapi = lambda: document.of(app)
     return app

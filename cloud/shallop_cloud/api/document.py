@@ -27,7 +27,9 @@ _PROBLEMS = {
     413: "The request, or what is to be made, is too large.",
     414: "The URL is too long.",
     415: "The body is not said to be JSON.",
+    416: "Range asks for none of the bytes.",
     422: "What was sent can be read, and is not right.",
+    429: "Too many wrong passwords came from the same address.",
     431: "The headers are too large.",
     500: "Something went wrong in the server.",
     503: "The server is busy.",
@@ -113,9 +115,9 @@ def _components(components: dict[str, Any]) -> None:
         "Cache-Control": _header("For how long it may be kept."),
         "Idempotency-Replayed": _header("`true` if this answer was given before.", required=False),
         "Retry-After": _header("Seconds to wait before the next attempt."),
-        "WWW-Authenticate": _header("`Bearer`."),
+        "WWW-Authenticate": _header("`Bearer`; for devices, `Basic`."),
     }
-    own = {401: ("WWW-Authenticate",), 503: ("Retry-After",)}
+    own = {401: ("WWW-Authenticate",), 429: ("Retry-After",), 503: ("Retry-After",)}
     components["responses"] = {
         str(status): {
             "description": words,

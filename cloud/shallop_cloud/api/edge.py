@@ -15,7 +15,13 @@ DRAINED = 67_108_864
 """Of a body that is too large, so much is read and thrown away: a client that is still sending reads no answer."""
 MAX_TARGET = 8_192
 MAX_HEADERS = 32_768
+BODILESS = "shallop_bodiless"
+"""In the scope of a request whose answer goes without its body, so that nobody need make a large one."""
 _ID = re.compile(rb"[A-Za-z0-9._-]{1,64}\Z")
+_WITH_JSON = ("GET", "POST", "PATCH")
+"""What a GET brings is refused by its route; methods that no route takes are none of ours here."""
+_UPLOADS = "/v1/contents/"
+"""Below this, bodies are no JSON; a method that is not served there is answered by the routes."""
 _HEADERS = {
     b"x-content-type-options": b"nosniff",
     b"cache-control": b"no-store",
@@ -41,7 +47,10 @@ class Edge:
         scope["shallop_request_id"] = request_id
         answer = _Answer(send, request_id, bodiless=scope["method"] == "HEAD")
         if scope["method"] == "HEAD":
-            scope = {**scope, "method": "GET"}
+            scope = {**scope, "method": "GET", BODILESS: True}
+        if scope["method"] == "PUT" and _refused(scope, headers, b"") is None:
+            await self._app(scope, receive, answer.send)  # what a PUT brings is read as it comes
+            return
         body = await _read(receive)
         refusal = _refused(scope, headers, body)
         if refusal is not None or body is None:
@@ -86,7 +95,8 @@ def _refused(scope: Scope, headers: dict[bytes, bytes], body: bytes | None) -> e
     if body is None:
         return errors.Problem(413, "body_too_large", f"the request is larger than {MAX_BODY} bytes")
     kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
-    if body and kind != b"application/json":
+    is_json_due = scope["method"] in _WITH_JSON and not scope["path"].startswith(_UPLOADS)
+    if body and kind != b"application/json" and is_json_due:
         said = kind.decode("latin-1")[:80] or "nothing"
         words = f"the body is said to be {said!r}; send JSON, and say so: Content-Type: application/json"
         return errors.Problem(415, "content_type_unsupported", words)

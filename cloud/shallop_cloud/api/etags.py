@@ -64,12 +64,9 @@ class Tagged:
         """For a thing that never changes: its ETag is ``text``, its id or digest."""
         return self._show(shown, strong(text), FOR_EVER)
 
-    def content(self, data: bytes, text: str) -> fastapi.Response:
-        """The answer that bytes are which never change."""
-        headers = {"ETag": strong(text), "Cache-Control": FOR_EVER}
-        if self._has_seen(strong(text)):
-            return fastapi.Response(status_code=304, headers=headers)
-        return fastapi.Response(data, headers=headers, media_type="application/octet-stream")
+    def has_seen(self, text: str) -> bool:
+        """Whether the caller has what never changes and has this ETag: then the answer is 304."""
+        return self._has_seen(strong(text))
 
     def _show(self, shown: T, tag: str, keep: str) -> T:
         self._response.headers.update({"ETag": tag, "Cache-Control": keep})

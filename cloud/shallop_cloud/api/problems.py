@@ -28,12 +28,15 @@ _TITLES = {
     413: "Too large",
     414: "Too long",
     415: "Not JSON",
+    416: "Not there",
     422: "Invalid",
+    429: "Too often",
     431: "Too large",
     500: "Internal error",
     503: "Busy",
 }
-_HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "1"}}
+_HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 429: {"Retry-After": "60"}, 503: {"Retry-After": "1"}}
+_OF_CODE = {"device_unknown": {"WWW-Authenticate": 'Basic realm="shallop"'}}
 
 CODES = {400: "json_invalid", 404: "route_not_found", 405: "method_not_allowed"}
 """Of what the framework finds wrong."""
@@ -72,7 +75,7 @@ def answer(request_id: str, problem: errors.Problem, headers: Mapping[str, str] 
         errors=[shown(finding) for finding in problem.errors],
         request_id=request_id,
     )
-    own = {**_HEADERS.get(problem.status, {}), **(headers or {})}
+    own = {**_HEADERS.get(problem.status, {}), **_OF_CODE.get(problem.code, {}), **(headers or {})}
     return Response(body.model_dump_json(), problem.status, own, MEDIA_TYPE)
 
 

@@ -74,7 +74,7 @@ def _files(files: Sequence[comparing.FileDiff]) -> list[models.FileDiff]:
 
 
 def _version(instance: Instance | None) -> models.VersionOfFile | None:
-    return models.VersionOfFile(instance=instance.id, digest=instance.digest) if instance else None
+    return models.VersionOfFile(instance=instance.id, digest=instance.digest, size=instance.size) if instance else None
 
 
 def _change(change: engine.Change) -> models.Change:
@@ -97,7 +97,7 @@ def _merged(file: merging.MergedFile) -> models.MergedFile:
         slot=file.place[1],
         path=file.path,
         kind=file.kind,
-        content=None if file.content is None else file.content.decode(),
+        content=None if file.text is None else file.text.decode(),
         conflicts=[_conflict(each) for each in file.conflicts],
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import urllib.parse
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import httpx
@@ -71,6 +71,40 @@ class Api:
     def content(self, *path: str) -> bytes:
         """The bytes at a path."""
         return self._send(self._http.build_request("GET", _path(*path))).content
+
+    def save(self, *path: str, to: Callable[[bytes], object]) -> None:
+        """Gives the bytes at a path to a function, as they come."""
+        timeout = httpx.Timeout(SILENT_FOR, connect=CONNECT_WITHIN)
+        response = self._send(self._http.build_request("GET", _path(*path), timeout=timeout), stream=True)
+        try:
+            for piece in response.iter_bytes():
+                to(piece)
+        except httpx.TransportError as error:
+            raise problems.Unreachable(self._url, str(error) or type(error).__name__) from None
+        finally:
+            response.close()
+
+    def has_content(self, digest: str, size: int) -> bool:
+        """Whether the server has these bytes. Raises `problems.Problem` if it would not take so many either."""
+        try:
+            self.get("contents", digest, query={"size": str(size)})
+        except problems.Problem as problem:
+            if problem.status == 404:
+                return False
+            raise
+        return True
+
+    def upload(self, digest: str, size: int, pieces: Iterable[bytes]) -> None:
+        """Sends bytes with this digest; they are sent once, and if the connection breaks it is an error."""
+        headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
+        timeout = httpx.Timeout(SILENT_FOR, connect=CONNECT_WITHIN)
+        url = _path("contents", digest)
+        self._send(self._http.build_request("PUT", url, content=pieces, headers=headers, timeout=timeout))
+
+    def post_bytes(self, *path: str, body: bytes) -> Json:
+        """Sends a JSON document byte for byte."""
+        headers = {"Content-Type": "application/json", "Idempotency-Key": secrets.token_urlsafe(16)}
+        return self._object(self._send(self._http.build_request("POST", _path(*path), content=body, headers=headers)))
 
     def post(self, *path: str, body: Mapping[str, Any], act: str = "") -> Json:
         """Makes something, or with ``act`` does something to what is there."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import click
 
@@ -37,6 +38,7 @@ from shallop_cloud.cli.settings import Settings
 )
 @click.option("--description", default="", metavar="TEXT", help="Why, for those who read it later.")
 @click.option("--staged", is_flag=True, help="Only prepare it; `shallop deployment deploy` orders it.")
+@parameters.confirming
 @parameters.expecting
 @parameters.waiting
 @settings.full
@@ -48,6 +50,7 @@ def deploy(
     configs: tuple[Config, ...],
     description: str,
     staged: bool,
+    confirm_s: int | None,
     expected_current: Expectation | None,
     wait_for: float | None,
 ) -> None:
@@ -63,15 +66,17 @@ def deploy(
     one = names[0] if len(names) == 1 else None
     if expected_current is not None and one is None:
         raise click.UsageError("--expected-current is about one device: name just that one")
-    body = {
+    body: dict[str, Any] = {
         "release": release,
-        "configs": sources.bodies(configs),
         "description": description,
         "staged": staged,
+        **parameters.confirmed(confirm_s),
         **parameters.expected(expected_current),
     }
+    sources.check_once(configs)
     with settings.api() as api:
         try:
+            body["configs"] = sources.bodies(api, configs)
             if one is None:
                 chosen = {"devices": names} if names else {"labels": labels}
                 answer = api.post("deployments", act="batch", body={**body, **chosen})

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from shallop_cloud.cli import groups, offers, output, parameters, settings, views
-from shallop_cloud.cli.parameters import Paging, example
+from shallop_cloud.cli.parameters import Paging, Term, example
 from shallop_cloud.cli.settings import Settings
 
 if TYPE_CHECKING:
@@ -27,10 +27,11 @@ def device() -> None:
 @device.command(epilog=example("shallop device create amr-07 --label site=lyon --label model=amr2"))
 @click.argument("name")
 @click.option("--label", "pairs", type=parameters.label, multiple=True, metavar="K=V", help="May be repeated.")
+@parameters.confirming
 @settings.full
-def create(settings: Settings, name: str, pairs: tuple[tuple[str, str], ...]) -> None:
+def create(settings: Settings, name: str, pairs: tuple[tuple[str, str], ...], confirm_s: int | None) -> None:
     """Make a device, and the one-time token that its robot enrols with."""
-    body = {"name": name, "labels": parameters.labels(pairs)}
+    body = {"name": name, "labels": parameters.labels(pairs), **parameters.confirmed(confirm_s)}
     with settings.api() as api:
         made = api.post("devices", body=body)
     output.show(made, settings.output, lambda device: views.created_device(device, settings.url))
@@ -41,7 +42,7 @@ def create(settings: Settings, name: str, pairs: tuple[tuple[str, str], ...]) ->
 @click.option(
     "--connectivity",
     type=click.Choice(CONNECTIVITY),
-    help="Only those; silent: connected, but not heard for two heartbeats; never: not enrolled yet.",
+    help="Only those; silent: connected, but not heard for two and a half hours; never: not enrolled yet.",
 )
 @click.option("--in-sync/--not-in-sync", default=None, help="Only those that have (not) answered the newest order.")
 @click.option(
@@ -97,6 +98,27 @@ def label(settings: Settings, name: str, changes: tuple[tuple[str, str | None], 
 
     with settings.api() as api:
         changed = api.change("devices", name, by=relabelled)
+    output.show(changed, settings.output, views.device)
+
+
+@device.command("set", epilog=example("shallop device set amr-07 --confirm-within 2m"))
+@_name
+@click.option(
+    "--confirm-within",
+    "term",
+    type=parameters.term_or_none,
+    required=True,
+    metavar="TIME|none",
+    help="Its robot undoes a deployment unless the cloud answers within so long, such as 2m.",
+)
+@settings.full
+def set_(settings: Settings, name: str, term: Term) -> None:
+    """Set how a device takes deployments.
+
+    It counts for deployments that say nothing of it themselves, and from the next order on.
+    """
+    with settings.api() as api:
+        changed = api.change("devices", name, by=lambda _: {"confirm_s": term.seconds})
     output.show(changed, settings.output, views.device)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -67,7 +68,7 @@ def compared(api: Api, before: Side, after: Side, place: Place, release: str | N
 
 def _read(api: Api, side: Side, place: Place) -> _Content:
     if side.file is not None:
-        return _Content(sources.content(side.file), {"deployment": None, "device_name": None, "release": None}, None)
+        return _Content(sources.data(side.file), {"deployment": None, "device_name": None, "release": None}, None)
     assert side.reference is not None
     key = side.reference
     if key.startswith(DEVICE):
@@ -81,16 +82,24 @@ def _read(api: Api, side: Side, place: Place) -> _Content:
     for each in deployment["config_instances"]:
         if views.place(each) == place.place:
             content = api.content("config-instances", each["id"], "content")
-            return _Content(content, about, {"instance": each["id"], "digest": each["digest"]})
+            version = {"instance": each["id"], "digest": each["digest"], "size": each["size"]}
+            return _Content(content, about, version)
     return _Content(None, about, None)
 
 
 def _file(api: Api, place: Place, version: str, old: _Content, new: _Content) -> Json:
-    from shallop_cloud.configs import Format, diff, lines  # slow to load
+    from shallop_cloud.configs import MAX_BYTES, Format, diff, lines  # slow to load
 
     config_type, slot = _slot(api.get("releases", version), place)
     format_ = Format(config_type["format"])
-    found = diff.compare(old.content, new.content, format_)
+    versions = [each.content for each in (old, new) if each.content is not None]
+    is_text = all(len(each) <= MAX_BYTES and _is_text(each) for each in versions)
+    same = old.content == new.content
+    found = diff.compare(old.content, new.content, format_) if is_text else diff.FileDiff(same, same)
+    if is_text:
+        text = "\n".join(lines.unified(old.content, new.content))
+    else:
+        text = diff.binary(*((len(each), f"sha256:{hashlib.sha256(each).hexdigest()}") for each in versions))
     kind = "added" if old.content is None else "removed" if new.content is None else "changed"
     return {
         "config_type": place.config_type,
@@ -103,8 +112,16 @@ def _file(api: Api, place: Place, version: str, old: _Content, new: _Content) ->
         "same_meaning": found.same_meaning,
         "changes": [_change(each) for each in found.changes],
         "omitted": found.omitted,
-        "text": "\n".join(lines.unified(old.content, new.content)),
+        "text": text,
     }
+
+
+def _is_text(content: bytes) -> bool:
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _change(change: Any) -> Json:

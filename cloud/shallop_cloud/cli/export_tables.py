@@ -49,6 +49,7 @@ TABLES: Mapping[str, Table] = {
         {
             **_texts("id name created_at enrolled_at archived_at connectivity last_heard_at current fallback"),
             "generation": int,
+            "confirm_s": int,
             "in_sync": int,
             **_texts("last_known_current last_known_at"),
         },
@@ -67,6 +68,8 @@ TABLES: Mapping[str, Table] = {
             **_texts("id device_id release_id description digest status target_status activity_status error_status"),
             **_texts("reason_code reason_message"),
             "attempts": int,
+            **_texts("waiting integrity"),
+            "confirm_s": int,
             **_texts("patched_from restores created_at created_by queued_at deployed_at archived_at"),
         },
         {"device_id": "devices", "release_id": "releases", "patched_from": "deployments", "restores": "deployments"},

@@ -12,7 +12,10 @@ FREE = frozenset({"CHANGE", "CONFIG TYPES", "DESCRIPTION", "DIGEST", "LABELS", "
 
 NAMES = frozenset({"DEVICE", "CONFIG TYPE", "WHO"})
 
-_FLOORS = ((FREE, 12), (NAMES, 12), (FREE, 4), (NAMES, 6), (None, 3))
+STATES = frozenset({"STATUS"})
+"""Titles of columns of a word that may have more behind it."""
+
+_FLOORS = ((FREE, 12), (STATES, 12), (NAMES, 12), (FREE, 4), (NAMES, 6), (None, 3))
 """Which columns give way, one kind after the other (None: all), and how narrow they become."""
 
 

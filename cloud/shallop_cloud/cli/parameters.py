@@ -158,6 +158,48 @@ def expecting(command: Command) -> Command:
     return option(command)
 
 
+def term(text: str) -> int:
+    """Seconds, of ``90s``, ``2m``, ``1h`` or ``1d``."""
+    found = _AGE.fullmatch(text)
+    seconds = int(found[1]) * _SECONDS[found[2]] if found else 0
+    if not 1 <= seconds <= LONGEST_TERM:
+        raise click.BadParameter(f"{text!r} is not a time of 1s to 1d, such as 90s or 2m")
+    return seconds
+
+
+LONGEST_TERM = 86_400
+"""Seconds in which a robot can be told to have an answer of the cloud."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Term:
+    """A term in seconds; None for none at all."""
+
+    seconds: int | None
+
+
+def term_or_none(text: str) -> Term:
+    """``none``, or a term."""
+    return Term(None if text.lower() == "none" else term(text))
+
+
+def confirming(command: Command) -> Command:
+    """Gives a command ``--confirm-within``, and passes it ``confirm_s``: seconds, or None for the device's own."""
+    option = click.option(
+        "--confirm-within",
+        "confirm_s",
+        type=term,
+        metavar="TIME",
+        help="The robot undoes it unless the cloud answers within so long, such as 2m.",
+    )
+    return option(command)
+
+
+def confirmed(confirm_s: int | None) -> dict[str, int]:
+    """What a body says of it: nothing, if nothing was said."""
+    return {} if confirm_s is None else {"confirm_s": confirm_s}
+
+
 def no_wait_for_staged(staged: bool, wait_for: float | None) -> None:
     """Raises `click.UsageError` for a wait that could not end."""
     if staged and wait_for is not None:

@@ -76,6 +76,7 @@ def _no_constant(name: str) -> Any:
 )
 @click.option("--description", default="", metavar="TEXT", help="Why, for those who read it later.")
 @click.option("--staged", is_flag=True, help="Only prepare it; `shallop deployment deploy` orders it.")
+@parameters.confirming
 @parameters.expecting
 @parameters.waiting
 @settings.full
@@ -86,6 +87,7 @@ def patch(
     configs: tuple[Config, ...],
     description: str,
     staged: bool,
+    confirm_s: int | None,
     expected_current: Expectation | None,
     wait_for: float | None,
 ) -> None:
@@ -97,15 +99,16 @@ def patch(
     parameters.no_wait_for_staged(staged, wait_for)
     _check(set_, configs)
     values = [{"config_type": e.config_type, "slot": e.slot, "pointer": e.pointer, "value": e.value} for e in set_]
-    body = {
+    body: dict[str, Any] = {
         "set": values,
-        "configs": sources.bodies(configs),
         "description": description,
         "staged": staged,
+        **parameters.confirmed(confirm_s),
         **parameters.expected(expected_current),
     }
     with settings.api() as api:
         try:
+            body["configs"] = sources.bodies(api, configs)
             made = api.post("deployments", key, act="patch", body=body)
         except problems.Problem as problem:
             raise problem.said_of(sources.names(configs)) from None

@@ -20,6 +20,7 @@ from shallop_cloud.cli.settings import Settings
 )
 @click.option("--description", default="", metavar="TEXT", help="Why, for those who read it later.")
 @click.option("--staged", is_flag=True, help="Only prepare it; `shallop deployment deploy` orders it.")
+@parameters.confirming
 @parameters.expecting
 @parameters.waiting
 @settings.full
@@ -29,6 +30,7 @@ def rollback(
     to: str | None,
     description: str,
     staged: bool,
+    confirm_s: int | None,
     expected_current: Expectation | None,
     wait_for: float | None,
 ) -> None:
@@ -38,7 +40,12 @@ def rollback(
     further back, never forward to what was just left.
     """
     parameters.no_wait_for_staged(staged, wait_for)
-    body = {"staged": staged, "description": description, **parameters.expected(expected_current)}
+    body = {
+        "staged": staged,
+        "description": description,
+        **parameters.confirmed(confirm_s),
+        **parameters.expected(expected_current),
+    }
     if to is not None:
         body["to"] = to
     with settings.api() as api:

@@ -41,6 +41,8 @@ COMMANDS: Mapping[str, Lazy] = {
     "login": Lazy("login", "login", "Keep a server's URL and a token for all commands."),
     "logout": Lazy("login", "logout", "Forget the token of a server."),
     "whoami": Lazy("login", "whoami", "Whose token is used, and what it may do."),
+    "bundle": Lazy("carried", "bundle", "A device's newest order as a file, to be carried there."),
+    "report": Lazy("carried", "report", "Take a robot's report that was carried here."),
     "config": Lazy("config", "config", "Config instances: the files of deployments."),
     "broker": Lazy("broker", "broker", "Run the MQTT broker of the bench on its own."),
     "bench": Lazy("bench", "bench", "A fleet on this machine: broker, cloud, robots and trouble."),

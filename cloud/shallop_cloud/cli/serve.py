@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 import structlog
+from shallop_protocol.desired import MAX_CONTENT_BYTES
 from shallop_protocol.topics import DEFAULT_ROOT, TopicError, Topics
 
 from shallop_cloud import errors, server
@@ -51,6 +52,13 @@ from shallop_cloud.services.shore import Limits
     show_default=True,
     help="Bytes that the broker carries in one message.",
 )
+@click.option(
+    "--content-limit",
+    type=click.IntRange(1_000, MAX_CONTENT_BYTES),
+    default=Limits().content,
+    show_default=True,
+    help="Bytes of one file under an opaque schema, such as a map; it does not pass the broker.",
+)
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning"]), default="info", show_default=True)
 def serve(
     data: Path,
@@ -64,6 +72,7 @@ def serve(
     advertise_broker: str | None,
     topic_root: str,
     payload_limit: int,
+    content_limit: int,
     log_level: str,
 ) -> None:
     """Run the cloud: API, store, and the link to the broker.
@@ -99,7 +108,7 @@ def serve(
             broker_protocol=broker_protocol,
             advertise_broker=advertise_broker,
             topics=topics,
-            limits=Limits(envelope=payload_limit),
+            limits=Limits(envelope=payload_limit, content=content_limit),
         )
         with (
             signals.stopping() as stop,

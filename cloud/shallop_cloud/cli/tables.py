@@ -44,6 +44,7 @@ _STYLES = {
     "queued": "cyan",
     "removing": "cyan",
     "drifted": "yellow",
+    "files changed": "yellow",
     "retrying": "yellow",
     "not enrolled": "yellow",
     "no": "yellow",

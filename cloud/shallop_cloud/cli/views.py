@@ -90,6 +90,7 @@ def device(device: Json) -> None:
             ("desired", device["current"] or ""),
             ("fallback", device["fallback"] or ""),
             ("generation", str(device["generation"])),
+            *([("confirm within", words.term(device["confirm_s"]))] if device["confirm_s"] else ()),
             ("in sync", state("yes" if device["in_sync"] else "no")),
             *(_last_known(known, words.ago(known["reported_at"], now)) if known else ()),
         ]
@@ -121,7 +122,7 @@ def deployments(page: Json) -> None:
             Id(each["id"]),
             each["device_name"],
             each["release"],
-            state(each["status"]),
+            status(each),
             state(each["target_status"]),
             words.age(each["last_known_age_s"]),
             words.ago(each["created_at"], now),
@@ -135,19 +136,22 @@ def deployments(page: Json) -> None:
 
 def deployment(deployment: Json) -> None:
     """A deployment, what became of it, and its files."""
-    now = words.now()
+    now, waiting = words.now(), deployment["waiting"]
     tables.fields(
         [
             ("id", deployment["id"]),
             ("device", f"{deployment['device_name']} ({deployment['device_id']})"),
             ("release", deployment["release"]),
             ("description", deployment["description"]),
-            ("status", state(deployment["status"])),
+            ("status", status(deployment)),
             ("target", state(deployment["target_status"])),
             ("activity", state(deployment["activity_status"])),
             ("error", state(deployment["error_status"])),
             ("reason", reason(deployment)),
             ("attempts", str(deployment["attempts"])),
+            *([("waits until", words.until(waiting["until"], now))] if waiting and waiting["until"] else ()),
+            *([("integrity", _reason(deployment["integrity"]))] if deployment["integrity"] else ()),
+            *([("confirm within", words.term(deployment["confirm_s"]))] if deployment["confirm_s"] else ()),
             ("last known", words.age(deployment["last_known_age_s"])),
             ("patched from", deployment["patched_from"] or ""),
             *([("restores", deployment["restores"])] if deployment["restores"] else ()),
@@ -174,6 +178,22 @@ def purpose(deployment: Json) -> str:
     if deployment["restores"]:
         return f"rollback to {words.short(deployment['restores'])}"
     return f"patch of {words.short(deployment['patched_from'])}" if deployment["patched_from"] else ""
+
+
+def status(deployment: Json) -> tables.Cell:
+    """The merged status, and what it waits for: ``queued, held by docking: parking until 14:05 UTC``."""
+    return tables.Cell(words_of_status(deployment), state(deployment["status"]).style)
+
+
+def words_of_status(deployment: Json) -> str:
+    """The merged status, what it waits for, and whether its files were changed on the robot, as one line."""
+    told: list[str] = [deployment["status"]]
+    if waiting := deployment["waiting"]:
+        ends = waiting["code"] == "held" and waiting["until"]
+        told.append(waiting["message"] + (f" until {words.time_of_day(ends)}" if ends else ""))
+    if deployment["integrity"]:
+        told.append("files changed on the robot")
+    return ", ".join(told)
 
 
 def reason(deployment: Json) -> str:

@@ -150,7 +150,7 @@ def _device(api: Api, deployment: Json) -> str:
 def _status(deployment: Json) -> str:
     attempt = f" (attempt {deployment['attempts']})" if deployment["error_status"] == "retrying" else ""
     why = views.reason(deployment)
-    return f"{deployment['status']}{attempt}{': ' if why else ''}{why}"
+    return f"{views.words_of_status(deployment)}{attempt}{': ' if why else ''}{why}"
 
 
 def _name(deployment: Json) -> str:

@@ -49,7 +49,10 @@ def _why(why: Json) -> None:
             times = [f"since {words.stamp(each['since'])}, {words.ago(each['since'], now)}"] if each["since"] else []
             if each["next_at"]:
                 later = words.instant(each["next_at"]) > now
-                times.append(f"again at {words.until(each['next_at'], now)}" if later else "again about now")
+                if each["code"] in _HELD_BACK:
+                    times.append(f"until {words.until(each['next_at'], now)}")
+                else:
+                    times.append(f"again at {words.until(each['next_at'], now)}" if later else "again about now")
             for line in times:
                 tables.say("    ", Cell(line, "dim"))
     if why["commands"]:
@@ -57,6 +60,10 @@ def _why(why: Json) -> None:
         tables.say("What would help:")
         for command in why["commands"]:
             tables.say(f"  {command}")
+
+
+_HELD_BACK = ("held", "on_trial")
+"""Codes of waits that end by themselves at a time, and are not tried again then."""
 
 
 def _known(known: Json) -> str:

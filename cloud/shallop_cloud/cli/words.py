@@ -51,6 +51,19 @@ def stamp(then: str | None) -> str:
     return f"{instant(then).astimezone(datetime.UTC):%Y-%m-%dT%H:%M:%SZ}" if then else ""
 
 
+def time_of_day(then: str) -> str:
+    """A time of the API to the minute, in UTC, for what is near: ``14:05 UTC``."""
+    return f"{instant(then).astimezone(datetime.UTC):%H:%M} UTC"
+
+
+def term(seconds: int) -> str:
+    """``2m``, ``90s``: a length of time as people type it."""
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "m")):
+        if seconds % size == 0:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
+
+
 def with_age(then: str | None, now: datetime.datetime) -> str:
     """Both: ``2026-03-01T08:00:00Z (3m ago)``; empty for none."""
     return f"{stamp(then)} ({ago(then, now)})" if then else ""

@@ -74,6 +74,14 @@ def compare(before: bytes | None, after: bytes | None, format: Format) -> FileDi
     return FileDiff(same_bytes=False, same_meaning=False, lines=lines.unified(before, after))
 
 
+def binary(*versions: tuple[int, str]) -> str:
+    """What is said of versions of a file that cannot be looked into, each by its size and digest: ``binary, 20.0 MB ->
+    20.1 MB, sha256:… -> sha256:…``.
+    """
+    sizes = [f"{size / 1e6:.1f} MB" if size >= 100_000 else f"{size} B" for size, _ in versions]
+    return f"binary, {' -> '.join(sizes)}, {' -> '.join(digest for _, digest in versions)}"
+
+
 def _parsed(content: bytes | None, format: Format) -> Document | None:  # noqa: A002
     return None if content is None else documents.parse(content, format, any_keys=True)
 

@@ -1,5 +1,7 @@
 """What devices say, on its way into the database: many messages to a transaction, parsed off the network thread.
 
+A report that asks for an echo is answered when it is committed, not before: the answer is proof that it was heard.
+
 A message that cannot be read, or speaks of an unknown device, is counted and dropped; it stops nothing else. When
 the queue is full, messages are dropped too: every device repeats its report when the cloud says hello, and by timer.
 """
@@ -7,14 +9,16 @@ the queue is full, messages are dropped too: every device repeats its report whe
 from __future__ import annotations
 
 import collections
+import dataclasses
 import datetime
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import sqlalchemy as sa
 import structlog
-from shallop_protocol import cloud, ids, messages
+from shallop_protocol import cloud, echo, ids, messages
 from shallop_protocol import errors as protocol_errors
 from shallop_protocol.topics import Kind, Topics
 
@@ -46,6 +50,31 @@ class Told(Protocol):
     def assert_again(self, device: str) -> None:
         """This device may have lost what it was told."""
         ...
+
+    def answer(self, echoes: Sequence[echo.Echo]) -> None:
+        """These devices asked for an echo, in reports that are recorded by now."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Recorded:
+    """What became of the reports of a batch.
+
+    Attributes:
+        ordered: something new is desired.
+        again: devices that are to be told again.
+        echoes: for those that asked.
+        moved: what is for the history.
+        changed: something in them was news.
+        unknown: so many were of devices that there are not.
+    """
+
+    ordered: bool = False
+    again: Sequence[str] = ()
+    echoes: Sequence[echo.Echo] = ()
+    moved: Sequence[dict[str, Any]] = ()
+    changed: bool = False
+    unknown: int = 0
 
 
 class Ingest:
@@ -135,12 +164,16 @@ class Ingest:
         at = datetime.datetime.now(datetime.UTC)
         with self._database.write() as connection:
             devices.hold(connection, {device for device, *_ in (*reports, *presences)})
-            ordered, again, moved = self._record_reports(connection, reports, at)
+            recorded = record_reports(connection, reports, at)
             self._record_presences(connection, presences, at)
-            history.append(connection, moved)
-        for device in again:
+            history.append(connection, recorded.moved)
+        if recorded.unknown:
+            self.dropped["unknown_device"] += recorded.unknown
+        if recorded.echoes:
+            self._publisher.answer(recorded.echoes)
+        for device in recorded.again:
             self._publisher.assert_again(device)
-        if ordered:
+        if recorded.ordered:
             self._publisher.ordered()
 
     def _parse(self, topic: str, payload: bytes) -> tuple[str, messages.Message, bytes] | None:
@@ -155,33 +188,6 @@ class Ingest:
             self.dropped[error.code] += 1
             log.warning("a message was refused", topic=topic, code=error.code, why=error.message)
             return None
-
-    def _record_reports(
-        self, connection: sa.Connection, reports: list[tuple[str, messages.Report, bytes]], at: datetime.datetime
-    ) -> tuple[bool, list[str], list[dict[str, Any]]]:
-        """Whether something new is desired, which devices are to be told again, and what is for the history."""
-        if not reports:
-            return False, [], []
-        recorded = devices.load_many(connection, {device for device, _, _ in reports})
-        changes: list[devices.Change] = []
-        again: list[str] = []
-        for device, report, data in reports:
-            before = recorded.get(device)
-            if before is None:
-                self.dropped["unknown_device"] += 1
-                continue
-            result = cloud.ingest(before, report)
-            for words in result.ignored:
-                log.info("part of a report was passed over", device=device, why=words)
-            after = result.device
-            if after is before:
-                continue
-            recorded[device] = after
-            changes.append(devices.Change(before, after, devices.Cause("device", at, report.at), heard=data))
-            if before.incarnation != after.incarnation and not after.in_sync:
-                again.append(device)
-        moved = devices.save_many(connection, changes)
-        return any(change.before.generation != change.after.generation for change in changes), again, moved
 
     def _record_presences(
         self, connection: sa.Connection, presences: list[tuple[str, messages.Presence]], at: datetime.datetime
@@ -198,6 +204,46 @@ class Ingest:
                 online = heard.status == "online"
                 changed[device] = store.Presence(online, heard.incarnation, heard.connection, at if online else None)
         store.save(connection, changed)
+
+
+def record_reports(
+    connection: sa.Connection, reports: Sequence[tuple[str, messages.Report, bytes]], at: datetime.datetime
+) -> Recorded:
+    """Records what is news, in a transaction that holds the devices. What is not, a report that comes a second time
+    among it, asks for nothing.
+
+    Args:
+        reports: each with the id of its device and the bytes by which it came.
+    """
+    if not reports:
+        return Recorded()
+    recorded = devices.load_many(connection, {device for device, _, _ in reports})
+    changes: list[devices.Change] = []
+    again: list[str] = []
+    echoes: list[echo.Echo] = []
+    unknown = 0
+    for device, report, data in reports:
+        before = recorded.get(device)
+        if before is None:
+            unknown += 1
+            continue
+        result = cloud.ingest(before, report)
+        for words in result.ignored:
+            log.info("part of a report was passed over", device=device, why=words)
+        after = result.device
+        if after is before:
+            continue
+        recorded[device] = after
+        changes.append(devices.Change(before, after, devices.Cause("device", at, report.at), heard=data))
+        if report.nonce is not None:
+            echoes.append(
+                echo.Echo(device=report.device, nonce=report.nonce, epoch=after.epoch, generation=after.generation)
+            )
+        if before.incarnation != after.incarnation and not after.in_sync:
+            again.append(device)
+    moved = devices.save_many(connection, changes)
+    ordered = any(change.before.generation != change.after.generation for change in changes)
+    return Recorded(ordered, again, echoes, moved, changed=bool(changes), unknown=unknown)
 
 
 _PARSERS = {

@@ -1,8 +1,10 @@
-"""Orders on their way out.
+"""Orders, and answers to devices that asked for one, on their way out.
 
 What is published is found by comparing, for each device, the generation that is desired with the one that may have
 left; a crash at any point loses nothing. The broker is a cache: whenever the connection comes up, and then by timer,
 every device that has not answered its newest order is told again.
+
+Echoes are of the moment. One that cannot be sent at once is forgotten: who still wants it asks again.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import structlog
-from shallop_protocol import desired, dsse, messages
+from shallop_protocol import desired, dsse, echo, messages
 from shallop_protocol import errors as protocol_errors
 from shallop_protocol.topics import Kind, Topics
 
@@ -63,13 +65,14 @@ class Publisher:
     ) -> None:
         self._database = database
         self._signer = signer
+        self._sealer = orders.Sealer(signer, envelope_limit)
         self._topics = topics
         self._connection = connection
-        self._limit = envelope_limit
         self._poll_s = poll_s
         self._wake = threading.Event()
         self._stopping = False
         self._again: set[str] = set()
+        self._echoes: dict[str, echo.Echo] = {}
         self._lock = threading.Lock()
         self._came_up = False
         self._reassert_at = time.monotonic() + REASSERT_EVERY_S
@@ -107,6 +110,12 @@ class Publisher:
             self._again.add(device)
         self._wake.set()
 
+    def answer(self, echoes: Sequence[echo.Echo]) -> None:
+        """These devices asked for an echo; of several for one device, the last counts."""
+        with self._lock:
+            self._echoes |= {each.device: each for each in echoes}
+        self._wake.set()
+
     @property
     def _due_at(self) -> float:
         """The monotonic moment at which there is something to do though nobody wakes the thread."""
@@ -142,6 +151,7 @@ class Publisher:
     def round(self) -> None:
         """Sends all that is due now; nothing while the connection is down."""
         self._tidy_due = False
+        self._answer()
         if self._stopping or not self._connection.is_up:
             self._reassert_at = max(self._reassert_at, time.monotonic() + 1.0)
             return
@@ -156,6 +166,21 @@ class Publisher:
         if time.monotonic() >= self._reassert_at:
             self._reassert()
             self._reassert_at = time.monotonic() + REASSERT_EVERY_S
+
+    def _answer(self) -> None:
+        """A robot that waits for an echo is on trial, so echoes go before everything else."""
+        with self._lock:
+            echoes, self._echoes = list(self._echoes.values()), {}
+        for start in range(0, len(echoes), BATCH):
+            if self._stopping or not self._connection.is_up:
+                return
+            self._connection.publish_many(
+                [
+                    (self._topics.of(each.device, Kind.ECHO), echo.seal_echo(each, self._signer))
+                    for each in echoes[start : start + BATCH]
+                ],
+                retain=False,
+            )
 
     def _hello(self) -> None:
         with self._database.read() as connection:
@@ -207,7 +232,7 @@ class Publisher:
     def _sealed(self, order: desired.Desired) -> tuple[str, bytes] | None:
         """Topic and envelope of an order; None, with a word in the log, if the limit was lowered since it was taken."""
         try:
-            envelope = desired.seal_desired(order, self._signer, self._limit)
+            envelope = self._sealer.seal(order)
         except protocol_errors.TooLarge as error:
             log.error("an order cannot be published", device=order.device, why=error.message)  # noqa: TRY400
             return None

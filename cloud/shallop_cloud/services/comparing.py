@@ -8,8 +8,8 @@ from typing import Literal
 
 import sqlalchemy as sa
 
-from shallop_cloud.configs import Format, diff, lines
-from shallop_cloud.store import deployments, releases
+from shallop_cloud.configs import MAX_BYTES, Format, diff, lines
+from shallop_cloud.store import contents, deployments, releases
 from shallop_cloud.store.deployments import Instance
 from shallop_cloud.store.releases import Place
 
@@ -18,11 +18,15 @@ Kind = Literal["added", "removed", "changed", "same"]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class File:
-    """One config file of a deployment."""
+    """One config file of a deployment.
+
+    Attributes:
+        data: None if it is not text, or too large to be looked into.
+    """
 
     instance: Instance
     format: Format
-    data: bytes
+    data: bytes | None
 
     @property
     def place(self) -> Place:
@@ -39,7 +43,8 @@ class FileDiff:
 
     Attributes:
         path: on the robot, of the newer one if both have it; ``format`` likewise.
-        text: the difference in lines, as ``diff -u`` tells it without the names of files; empty if there is none.
+        text: the difference in lines, as ``diff -u`` tells it without the names of files; empty if there is none. If a
+            side cannot be looked into, one line with sizes and digests.
     """
 
     place: Place
@@ -57,10 +62,10 @@ def files(connection: sa.Connection, deployment: sa.RowMapping | None) -> Files:
     if deployment is None:
         return {}
     instances = deployments.instances(connection, [deployment["id"]])[deployment["id"]]
-    data = deployments.contents(connection, [each.digest for each in instances])
+    data = contents.texts(connection, [each.digest for each in instances if each.size <= MAX_BYTES])
     slots = releases.slots(connection, [deployment["release_id"]])[deployment["release_id"]]
     formats = {slot.place: Format(slot.format) for slot in slots}
-    made = (File(each, formats[each.config_type, each.slot], data[each.digest]) for each in instances)
+    made = (File(each, formats[each.config_type, each.slot], data.get(each.digest)) for each in instances)
     return {file.place: file for file in made}
 
 
@@ -72,27 +77,41 @@ def compare(before: Files, after: Files) -> list[FileDiff]:
 def _compared(place: Place, before: File | None, after: File | None) -> FileDiff:
     shown = after or before
     assert shown is not None
-    old, new = before and before.data, after and after.data
     # Two releases may want another format in one place; then what both are is text.
     alike = before is None or after is None or before.format is after.format
+    found, text = _looked_into(before, after, shown.format if alike else Format.TEXT)
     return FileDiff(
         place=place,
         path=shown.instance.path,
         format=shown.format,
-        kind=_kind(old, new),
+        kind=_kind(before, after),
         before=before and before.instance,
         after=after and after.instance,
-        found=diff.compare(old, new, shown.format if alike else Format.TEXT),
-        text="".join(f"{line}\n" for line in lines.unified(old, new)),
+        found=found,
+        text=text,
     )
 
 
-def _kind(before: bytes | None, after: bytes | None) -> Kind:
+def _looked_into(before: File | None, after: File | None, format_: Format) -> tuple[diff.FileDiff, str]:
+    if any(file is not None and file.data is None for file in (before, after)):
+        same = _kind(before, after) == "same"
+        return diff.FileDiff(same_bytes=same, same_meaning=same), "" if same else f"{binary(before, after)}\n"
+    old, new = before and before.data, after and after.data
+    return diff.compare(old, new, format_), "".join(f"{line}\n" for line in lines.unified(old, new))
+
+
+def binary(before: File | None, after: File | None) -> str:
+    """What is said of a file that cannot be looked into."""
+    versions = [file.instance for file in (before, after) if file is not None]
+    return diff.binary(*((each.size, each.digest) for each in versions))
+
+
+def _kind(before: File | None, after: File | None) -> Kind:
     if before is None:
         return "added"
     if after is None:
         return "removed"
-    return "same" if before == after else "changed"
+    return "same" if before.instance.digest == after.instance.digest else "changed"
 
 
 def is_same(compared: Sequence[FileDiff]) -> bool:

@@ -15,17 +15,19 @@ from shallop_cloud.configs.findings import meant
 from shallop_cloud.link import orders
 from shallop_cloud.services import lookup, validation
 from shallop_cloud.services.shore import Shore
+from shallop_cloud.store import contents as store
 from shallop_cloud.store import deployments, releases
+from shallop_cloud.store.contents import Content
 from shallop_cloud.store.deployments import Instance
 from shallop_cloud.store.releases import Place, shown
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Config:
-    """One config file as the operator gives it."""
+    """One config file as the operator gives it: its bytes, or the digest of some that are recorded."""
 
     config_type: str
-    content: str
+    content: bytes | str
     slot: str = DEFAULT_SLOT
 
     @property
@@ -42,7 +44,7 @@ class Contents:
         release: its id; ``version`` is its version.
         digest: of the set of files, as every deployment of them has it.
         instances: by config type and slot; those that are new are not recorded yet.
-        data: the bytes of each digest that ``instances`` names.
+        data: the bytes of each digest that is not known to be recorded.
     """
 
     release: str
@@ -60,20 +62,42 @@ def prepare(shore: Shore, release: str, configs: Sequence[Config], known: Iterab
 
     Raises:
         errors.NotFound: no such release.
-        errors.Invalid: a config of unknown type or slot, twice, missing, or not valid.
+        errors.Invalid: a config of unknown type or slot, twice, missing, not valid, or of bytes that are not recorded.
         errors.Problem: 413, a config or the whole is too large.
     """
     with shore.database.read() as connection:
         row = lookup.release(connection, release)
         slots = releases.slots(connection, [row["id"]])[row["id"]]
-    chosen = match(configs, slots, row["version"])
-    validation.check(shore, [(slot, config.content) for slot, config in chosen])
+        matched = match(configs, slots, row["version"])
+        known_bytes = given(connection, [config for _, config in matched])
+    chosen = [(slot, each) for (slot, _), (_, each) in zip(matched, known_bytes, strict=True)]
+    validation.check(shore, chosen)
     _refuse_missing(configs, slots, row["version"])
-    recorded = {_identity(instance): instance for instance in known}
-    made = [_instance(shore, slot, config) for slot, config in chosen]
-    instances = [recorded.get(_identity(instance), instance) for instance in made]
-    data = {instance.digest: config.content.encode() for instance, (_, config) in zip(made, chosen, strict=True)}
+    same = {_identity(instance): instance for instance in known}
+    made = [_instance(shore, slot, each.content) for slot, each in chosen]
+    instances = [same.get(_identity(instance), instance) for instance in made]
+    data = {each.content.digest: each.data for _, each in chosen if each.data is not None}
     return _assembled(shore, row["id"], row["version"], instances, data)
+
+
+def given(connection: sa.Connection, configs: Sequence[Config]) -> list[tuple[Config, validation.Given]]:
+    """Config files with what is known of their bytes.
+
+    Raises:
+        errors.Invalid: ``content_unknown``.
+    """
+    recorded = store.find(connection, [each.content for each in configs if isinstance(each.content, str)])
+    return [(config, _given(config, recorded)) for config in configs]
+
+
+def _given(config: Config, recorded: Mapping[str, Content]) -> validation.Given:
+    if isinstance(config.content, bytes):
+        data = config.content
+        return validation.Given(Content(digests.of_bytes(data), len(data), store.is_text(data)), data)
+    if config.content not in recorded:
+        words = f"config {shown(config.place)}: there is no content {config.content}"
+        raise errors.Invalid("content_unknown", f"{words}; upload it first: PUT /v1/contents/{config.content}")
+    return validation.Given(recorded[config.content])
 
 
 def of(shore: Shore, connection: sa.Connection, deployment: sa.RowMapping) -> Contents:
@@ -83,8 +107,7 @@ def of(shore: Shore, connection: sa.Connection, deployment: sa.RowMapping) -> Co
         errors.Problem: 413, the whole is too large for the broker's present limit.
     """
     instances = deployments.instances(connection, [deployment["id"]])[deployment["id"]]
-    data = deployments.contents(connection, [instance.digest for instance in instances])
-    return _assembled(shore, deployment["release_id"], deployment["release"], instances, data)
+    return _assembled(shore, deployment["release_id"], deployment["release"], instances, {})
 
 
 def _assembled(
@@ -150,30 +173,34 @@ def _identity(instance: Instance) -> tuple[str, ...]:
     return instance.schema_id, instance.config_type, instance.slot, instance.path, instance.digest
 
 
-def _instance(shore: Shore, slot: releases.Slot, config: Config) -> Instance:
-    data = config.content.encode()
+def _instance(shore: Shore, slot: releases.Slot, content: Content) -> Instance:
     key = shore.new_id(ids.Prefix.INSTANCE)
-    digest = digests.of_bytes(data)
-    return Instance(key, slot.schema_id, slot.config_type, slot.key, slot.path, digest, len(data))
+    return Instance(key, slot.schema_id, slot.config_type, slot.key, slot.path, content.digest, content.size)
 
 
 def _check_fits(shore: Shore, contents: Contents) -> None:
-    """Signs a deployment once as it would be published: what does not fit must be refused now, not when it is due."""
+    """Signs the manifest of a deployment once, with all its contents by reference: what does not fit even so must be
+    refused now, not when it is due.
+    """
     deployment = ids.make(ids.Prefix.DEPLOYMENT, bytes(ids.RANDOM_BYTES))
     device = ids.make(ids.Prefix.DEVICE, bytes(ids.RANDOM_BYTES))
-    files = orders.files(contents.instances, contents.data)
     trial = desired.Desired(
         device=ids.on_wire(device),
         epoch=1,
         generation=2**53 - 1,
         issued_at=shore.now(),
         deployment=desired.Manifest(
-            id=deployment, release=contents.version, digest=contents.digest, instances=tuple(files)
+            id=deployment,
+            release=contents.version,
+            digest=contents.digest,
+            instances=tuple(orders.files(contents.instances, {})),
         ),
         fallback=deployment,
+        confirm_s=desired.MAX_CONFIRM_S,
     )
     try:
         desired.seal_desired(trial, shore.signer, shore.limits.envelope)
     except protocol_errors.TooLarge as error:
-        words = f"{error.message}; raise it with --payload-limit if your broker carries more"
-        raise errors.Problem(413, "deployment_too_large", words) from None
+        words = f"{error.message}, without the contents of its {len(contents.instances)} files"
+        hint = "raise it with --payload-limit if your broker carries more"
+        raise errors.Problem(413, "deployment_too_large", f"{words}; {hint}") from None

@@ -47,44 +47,57 @@ class Enrolled:
     repeated: bool
 
 
-def create(shore: Shore, name: str, labels: Mapping[str, str], actor: str) -> Created:
+@dataclasses.dataclass(frozen=True, slots=True)
+class New:
+    """A device that is wanted.
+
+    Attributes:
+        confirm_s: what its deployments have that say nothing of it: the robot undoes one unless the cloud answers
+            within so many seconds of the switch. None for no such term.
+    """
+
+    name: str
+    labels: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
+    confirm_s: int | None = None
+
+
+def create(shore: Shore, wanted: New, actor: str) -> Created:
     """Makes a device and its one-time enrolment token. Only a hash of the token is kept.
 
     Raises:
         errors.Invalid: ``name_invalid`` or ``label_invalid``.
         errors.Conflict: ``device_exists``.
     """
-    return create_many(shore, [(name, labels)], actor)[0]
+    return create_many(shore, [wanted], actor)[0]
 
 
-def create_many(shore: Shore, wanted: Sequence[tuple[str, Mapping[str, str]]], actor: str) -> list[Created]:
-    """Makes devices, each with a name and labels: all of them, in order, or none. Raises as ``create`` does."""
-    for name, labels in wanted:
-        _check_name(name)
-        _check_labels(labels)
-    _refuse_repeated([name for name, _ in wanted])
+def create_many(shore: Shore, wanted: Sequence[New], actor: str) -> list[Created]:
+    """Makes devices: all of them, in order, or none. Raises as ``create`` does."""
+    for each in wanted:
+        _check_name(each.name)
+        _check_labels(each.labels)
+    _refuse_repeated([each.name for each in wanted])
     at = shore.now()
     tokens = [_new_token() for _ in wanted]
     rows: list[dict[str, Any]] = [
         {
             "id": key,
-            "name": name,
-            "labels": dict(labels),
+            "name": each.name,
+            "labels": dict(each.labels),
+            "confirm_s": each.confirm_s,
             "created_at": at,
             "token_hash": _hash(token),
             "token_expires_at": at + shore.limits.token_lifetime,
             "former": [],
         }
-        for key, token, (name, labels) in zip(
-            shore.new_ids(ids.Prefix.DEVICE, len(wanted)), tokens, wanted, strict=True
-        )
+        for key, token, each in zip(shore.new_ids(ids.Prefix.DEVICE, len(wanted)), tokens, wanted, strict=True)
     ]
     try:
         with shore.database.write() as connection:
-            taken = devices.ids_of(connection, [name for name, _ in wanted])
-            for name, _ in wanted:
-                if name in taken:
-                    raise _taken(name)
+            taken = devices.ids_of(connection, [each.name for each in wanted])
+            for each in wanted:
+                if each.name in taken:
+                    raise _taken(each.name)
             devices.insert(connection, rows)
             history.append(connection, [_created(row, at, actor) for row in rows])
             made = devices.find_many(connection, [row["id"] for row in rows])
@@ -94,7 +107,7 @@ def create_many(shore: Shore, wanted: Sequence[tuple[str, Mapping[str, str]]], a
 
 
 def _created(row: Mapping[str, Any], at: datetime.datetime, actor: str) -> dict[str, Any]:
-    shown = {"name": row["name"], "labels": row["labels"]}
+    shown = {name: row[name] for name in ("name", "labels", "confirm_s") if row[name] is not None}
     return history.row(at=at, actor=actor, action="device_created", device_id=row["id"], after=shown)
 
 
@@ -127,18 +140,30 @@ def renew_token(shore: Shore, key: str, actor: str) -> Created:
         return Created(lookup.device(connection, row["id"]), token)
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Difference:
+    """What of a device is to be another; None leaves it.
+
+    Attributes:
+        labels: all that it shall have.
+        confirm_s: as ``New`` has it, in a tuple, because None means something too. It counts for orders from then on.
+    """
+
+    name: str | None = None
+    labels: Mapping[str, str] | None = None
+    confirm_s: tuple[int | None] | None = None
+
+
 def change(
     shore: Shore,
     key: str,
-    name: str | None,
-    labels: Mapping[str, str] | None,
+    wanted: Difference,
     actor: str,
     precondition: Callable[[sa.RowMapping], None] = lambda _: None,
 ) -> str:
-    """Gives a device another name, or other labels than it had; None leaves them. Gives its id.
+    """Gives a device another name, other labels, or another term to confirm in, than it had. Gives its id.
 
     Args:
-        labels: all that it shall have.
         precondition: is asked about the device's row before anything changes, and raises if it is not what it was
             taken for.
 
@@ -147,16 +172,21 @@ def change(
         errors.Invalid: ``name_invalid`` or ``label_invalid``.
         errors.Conflict: ``device_exists``.
     """
-    if name is not None:
-        _check_name(name)
-    if labels is not None:
-        _check_labels(labels)
+    if wanted.name is not None:
+        _check_name(wanted.name)
+    if wanted.labels is not None:
+        _check_labels(wanted.labels)
     try:
         with shore.database.write() as connection:
             row = _held(connection, key)
             precondition(row)
             before = {"name": row["name"], "labels": row["labels"]}
-            after = {"name": name or row["name"], "labels": row["labels"] if labels is None else dict(labels)}
+            after = {
+                "name": wanted.name or row["name"],
+                "labels": row["labels"] if wanted.labels is None else dict(wanted.labels),
+            }
+            if wanted.confirm_s is not None:
+                before["confirm_s"], after["confirm_s"] = row["confirm_s"], wanted.confirm_s[0]
             if after != before:
                 _rewrite(connection, row["id"], before, after)
                 entry = history.row(
@@ -169,7 +199,7 @@ def change(
                 )
                 history.append(connection, [entry])
     except sqlalchemy.exc.IntegrityError:
-        raise _taken(name) from None
+        raise _taken(wanted.name) from None
     return row["id"]
 
 
@@ -188,6 +218,8 @@ def _rewrite(connection: sa.Connection, device: str, before: Mapping[str, Any], 
         devices.update(connection, device, name=after["name"])
     if after["labels"] != before["labels"]:
         devices.set_labels(connection, device, after["name"], after["labels"])
+    if "confirm_s" in after:
+        devices.update(connection, device, confirm_s=after["confirm_s"])
 
 
 def _taken(name: str | None) -> errors.Conflict:

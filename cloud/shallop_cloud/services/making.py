@@ -13,6 +13,7 @@ from shallop_cloud import errors
 from shallop_cloud.services import lookup
 from shallop_cloud.services.contents import Contents
 from shallop_cloud.services.shore import Shore
+from shallop_cloud.store import contents as store
 from shallop_cloud.store import deployments, devices, history
 
 Expected = str | cloud.AnyCurrent | None
@@ -30,6 +31,7 @@ class Intent:
         staged: only prepare it; otherwise it is ordered in the same act.
         patched_from: the deployment that it was made from.
         restores: the deployment whose content it brings back.
+        confirm_s: within so many seconds of the switch the cloud must have answered; None for what its device has.
     """
 
     description: str = ""
@@ -37,6 +39,7 @@ class Intent:
     expected_current: Expected = cloud.ANY
     patched_from: str | None = None
     restores: str | None = None
+    confirm_s: int | None = None
 
 
 def make(
@@ -92,7 +95,8 @@ def record(
     moved = devices.save_many(connection, changes)
     if rows:
         instances = [{**dataclasses.asdict(each), "created_at": cause.at} for each in contents.instances]
-        deployments.insert_contents(connection, instances, contents.data)
+        store.insert(connection, contents.data)
+        deployments.insert_instances(connection, instances)
         deployments.insert_many(connection, rows, [each.id for each in contents.instances])
     history.append(connection, [*moved, *entries])
     return made
@@ -112,6 +116,7 @@ def _row(made: cloud.Deployment, device: cloud.Device, intent: Intent, cause: de
         "digest": made.digest,
         "patched_from": intent.patched_from,
         "restores": intent.restores,
+        "confirm_s": intent.confirm_s,
         "base": device.desired,
         "base_generation": device.generation,
         "created_at": cause.at,
@@ -131,7 +136,7 @@ def _entries(
 ) -> list[dict[str, Any]]:
     """History: it was staged, and if it was ordered in the same act, that too."""
     shown = {"release": version, "digest": new.digest, **devices.shown_statuses(new)}
-    for name in ("patched_from", "restores"):
+    for name in ("patched_from", "restores", "confirm_s"):
         if (origin := getattr(intent, name)) is not None:
             shown[name] = origin
     staged = history.row(

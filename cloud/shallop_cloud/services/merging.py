@@ -31,13 +31,16 @@ class MergedFile:
     Attributes:
         kind: both sides are alike; only the staged deployment changed it (``ours``), or only what became current
             (``theirs``); both did, and it goes together or not.
-        content: None for no file, and for a conflict.
+        content: the bytes if both sides gave some of them, else the digest of those that it has already; None for no
+            file, and for a conflict.
+        text: the content, if it can be looked into.
     """
 
     place: Place
     path: str
     kind: Kind
-    content: bytes | None
+    content: bytes | str | None
+    text: bytes | None
     conflicts: Sequence[merge.Conflict] = ()
 
 
@@ -115,12 +118,16 @@ def accept(shore: Shore, key: str, reviewed: str | None, description: str | None
     if proposal.has_conflicts:
         raise _conflicts(proposal)
     configs = [
-        Config(file.place[0], file.content.decode(), file.place[1])
-        for file in proposal.files
-        if file.content is not None
+        Config(file.place[0], file.content, file.place[1]) for file in proposal.files if file.content is not None
     ]
     prepared = contents.prepare(shore, row["release_id"], configs, proposal.known)
-    intent = Intent(row["description"] if description is None else description, True, expected, row["id"])
+    intent = Intent(
+        description=row["description"] if description is None else description,
+        staged=True,
+        expected_current=expected,
+        patched_from=row["id"],
+        confirm_s=row["confirm_s"],
+    )
     made = making.make(
         shore, [row["device_id"]], prepared, intent, actor, lambda device, new: cloud.merge(device, row["id"], new)
     )
@@ -129,17 +136,26 @@ def accept(shore: Shore, key: str, reviewed: str | None, description: str | None
 
 def _merged(slot: Slot, base: Files, current: Files, staged: Files) -> MergedFile:
     files = [side.get(slot.place) for side in (base, current, staged)]
-    old, theirs, ours = (file and file.data for file in files)
+    old, theirs, ours = (file and file.instance.digest for file in files)
     if theirs == ours:
-        return MergedFile(slot.place, slot.path, "unchanged", ours)
+        return _taken(slot, "unchanged", files[2])
     if theirs == old:
-        return MergedFile(slot.place, slot.path, "ours", ours)
+        return _taken(slot, "ours", files[2])
     if ours == old:
-        return MergedFile(slot.place, slot.path, "theirs", theirs)
-    outcome = merge.merge(old, theirs, ours, _format(slot, files))
+        return _taken(slot, "theirs", files[1])
+    if any(file is not None and file.data is None for file in files):
+        words = f"both changed it, and it cannot be looked into: {comparing.binary(files[1], files[2])}"
+        return MergedFile(slot.place, slot.path, "conflict", None, None, (merge.Conflict("", words, None, None, None),))
+    mine, other, both = (file and file.data for file in (files[2], files[1], files[0]))
+    outcome = merge.merge(both, other, mine, _format(slot, files))
     if not outcome.is_clean:
-        return MergedFile(slot.place, slot.path, "conflict", None, outcome.conflicts)
-    return MergedFile(slot.place, slot.path, "merged", outcome.content)
+        return MergedFile(slot.place, slot.path, "conflict", None, None, outcome.conflicts)
+    return MergedFile(slot.place, slot.path, "merged", outcome.content, outcome.content)
+
+
+def _taken(slot: Slot, kind: Kind, file: File | None) -> MergedFile:
+    """A file that is as it was on one side."""
+    return MergedFile(slot.place, slot.path, kind, file and file.instance.digest, file and file.data)
 
 
 def _format(slot: Slot, files: Sequence[File | None]) -> Format:
@@ -150,9 +166,11 @@ def _format(slot: Slot, files: Sequence[File | None]) -> Format:
 
 def _findings(shore: Shore, merged: Sequence[MergedFile], slots: Sequence[Slot]) -> list[Finding]:
     by_place: Mapping[Place, Slot] = {slot.place: slot for slot in slots}
-    whole = {file.place: file.content for file in merged if file.content is not None}
-    found = validation.findings(shore, [(by_place[place], data.decode()) for place, data in whole.items()])
-    settled = {*whole, *(file.place for file in merged if file.kind == "conflict")}
+    whole = [Config(file.place[0], file.content, file.place[1]) for file in merged if file.content is not None]
+    with shore.database.read() as connection:
+        given = contents.given(connection, whole)
+    found = validation.findings(shore, [(by_place[config.place], each) for config, each in given])
+    settled = {*(config.place for config in whole), *(file.place for file in merged if file.kind == "conflict")}
     for place in contents.missing(settled, slots):
         found.append(Finding("the release requires this file, and the merge has none", file=releases.shown(place)))
     return found

@@ -61,7 +61,7 @@ def patch(
     contents.check_places([each.place for each in values], slots, row["release"])
     _refuse_both(values, configs)
     changed = {**{config.place: config for _, config in given}, **_patched(files, values, slots)}
-    kept = {place: Config(place[0], file.data.decode(), place[1]) for place, file in files.items()}
+    kept = {place: Config(place[0], file.instance.digest, place[1]) for place, file in files.items()}
     known = [file.instance for file in files.values()]
     prepared = contents.prepare(shore, row["release_id"], list({**kept, **changed}.values()), known)
     if prepared.digest == row["digest"]:
@@ -95,12 +95,17 @@ def _patched(files: Files, values: Sequence[Value], slots: Sequence[Slot]) -> Ma
         if place not in files:
             words = f"the deployment has no config of type {releases.shown(place)}, so no value can be set in it"
             raise errors.Invalid("config_absent", f"{words}; give the whole file")
+        before = files[place].data
+        if before is None:
+            words = "it is binary, or too large to be looked into; give the whole file"
+            found.append(Finding(words, own[0].pointer, 0, 0, releases.shown(place)))
+            continue
         try:
-            data = patching.apply(files[place].data, formats[place], own)
+            data = patching.apply(before, formats[place], own)
         except Refused as refused:
             found += [each.in_file(releases.shown(place)) for each in refused.findings]
             continue
-        patched[place] = Config(place[0], data.decode(), place[1])
+        patched[place] = Config(place[0], data, place[1])
     if found:
         count = "1 value" if len(found) == 1 else f"{len(found)} values"
         raise errors.Invalid("patch_invalid", f"refused, nothing was made: {count} cannot be set", tuple(found))

@@ -181,8 +181,7 @@ def history_page(
         return pages.read(connection, query, order, newest_first=False, limit=limit, cursor=cursor)
 
 
-def content(shore: Shore, key: str) -> tuple[sa.RowMapping, bytes]:
-    """A config instance and its bytes."""
+def config_instance(shore: Shore, key: str) -> sa.RowMapping:
+    """One config instance."""
     with shore.database.read() as connection:
-        row = lookup.config_instance(connection, key)
-        return row, deployments.content(connection, row["digest"])
+        return lookup.config_instance(connection, key)

@@ -20,12 +20,14 @@ class Limits:
     """What is taken. Sizes in bytes.
 
     Attributes:
-        config: of one config file.
+        config: of one config file that a schema judges, or that has a structure.
+        content: of one file of any bytes, under an opaque schema.
         envelope: of a signed desired state, as the broker is to carry it.
         token_lifetime: how long an enrolment token can be used.
     """
 
     config: int = 1_048_576
+    content: int = 268_435_456
     envelope: int = 120_000
     token_lifetime: datetime.timedelta = datetime.timedelta(days=7)
 

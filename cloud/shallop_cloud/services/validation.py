@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 from collections.abc import Sequence
-
-from shallop_protocol import digests
 
 from shallop_cloud import configs, errors
 from shallop_cloud.configs.findings import Finding, Refused, pointer_of
 from shallop_cloud.services.shore import Shore
-from shallop_cloud.store import releases
+from shallop_cloud.store import contents, releases
+from shallop_cloud.store.contents import Content
 from shallop_cloud.store.database import Database
 
 NewConfigType = tuple[str, object, configs.Format, tuple[configs.SlotDraft, ...]]
@@ -44,7 +44,15 @@ def release(version: str, git_commit: str | None, types: Sequence[NewConfigType]
     return draft
 
 
-def check(shore: Shore, chosen: Sequence[tuple[releases.Slot, str]]) -> None:
+@dataclasses.dataclass(frozen=True, slots=True)
+class Given:
+    """A file to be judged: what is known of its bytes, and they themselves unless they are recorded."""
+
+    content: Content
+    data: bytes | None = None
+
+
+def check(shore: Shore, chosen: Sequence[tuple[releases.Slot, Given]]) -> None:
     """Judges config files against the schemas of their slots, all of them before it complains.
 
     Raises:
@@ -57,28 +65,50 @@ def check(shore: Shore, chosen: Sequence[tuple[releases.Slot, str]]) -> None:
         raise errors.Invalid("config_invalid", words, tuple(found))
 
 
-def findings(shore: Shore, chosen: Sequence[tuple[releases.Slot, str]]) -> list[Finding]:
+def findings(shore: Shore, chosen: Sequence[tuple[releases.Slot, Given]]) -> list[Finding]:
     """What is wrong with config files, held against the schemas of their slots; as ``check`` would say it.
 
     Raises:
         errors.Problem: 413 ``config_too_large``.
     """
-    limit = shore.limits.config
     found: list[Finding] = []
-    for slot, content in chosen:
-        data = content.encode()
-        if len(data) > limit:
-            words = f"the config of type {releases.shown(slot.place)!r} has {len(data)} bytes; the limit is {limit}"
-            raise errors.Problem(413, "config_too_large", words)
-        known = (slot.schema_id, slot.format, digests.of_bytes(data))
-        if known in _valid:
+    for slot, given in chosen:
+        _check_size(shore, slot, given.content.size)
+        known = (slot.schema_id, slot.format, given.content.digest)
+        if takes_anything(slot) or known in _valid:
             continue
+        data = given.data if given.data is not None else _recorded(shore, given.content)
         schema = _compiled(shore.database, slot.schema_id)
-        own = schema.check(data, configs.Format(slot.format), max_bytes=limit)
+        own = schema.check(data, configs.Format(slot.format), max_bytes=shore.limits.config)
         found += [each.in_file(releases.shown(slot.place)) for each in own]
         if not own:
             _remember(known)
     return found
+
+
+def takes_anything(slot: releases.Slot) -> bool:
+    """Whether a slot is for files of any bytes, such as maps: its schema is opaque, and its format has no structure."""
+    return slot.schema_digest == _OPAQUE and slot.format == configs.Format.TEXT.value
+
+
+_OPAQUE = configs.ConfigSchema.opaque().digest
+
+
+def _check_size(shore: Shore, slot: releases.Slot, size: int) -> None:
+    limit = shore.limits.content if takes_anything(slot) else shore.limits.config
+    if size <= limit:
+        return
+    words = f"the config of type {releases.shown(slot.place)!r} has {size} bytes; the limit is {limit}"
+    if takes_anything(slot):
+        hint = "raise it with --content-limit where the server is started"
+    else:
+        hint = "larger files go where the release has an opaque schema and the format text"
+    raise errors.Problem(413, "config_too_large", f"{words}; {hint}")
+
+
+def _recorded(shore: Shore, content: Content) -> bytes:
+    with shore.database.read() as connection:
+        return contents.read(connection, [content.digest])[content.digest]
 
 
 MAX_KNOWN = 10_000

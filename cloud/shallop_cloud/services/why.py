@@ -26,6 +26,7 @@ class Verdict(enum.StrEnum):
     ARCHIVED = "archived"
     FAILED = "failed"
     DRIFTED_WAITING = "drifted_waiting"
+    FILES_CHANGED = "files_changed"
     IN_SYNC = "in_sync"
     NEVER_ENROLLED = "never_enrolled"
     NOTHING_DESIRED = "nothing_desired"
@@ -42,7 +43,7 @@ class Wait:
 
     Attributes:
         since: when it began, if that is known.
-        next_at: when the device tries again, as it said in its last report.
+        next_at: when the device tries again, or the wait ends at the latest, as it said in its last report.
     """
 
     code: str
@@ -173,7 +174,7 @@ class Facts:
         if self._is_settled and self._waiting(Activity.DRIFTED):
             return Verdict.DRIFTED_WAITING
         if self._is_settled and self.desired:
-            return Verdict.IN_SYNC
+            return Verdict.FILES_CHANGED if self.desired.integrity else Verdict.IN_SYNC
         if self.row["enrolled_at"] is None and self.report is None:
             return Verdict.NEVER_ENROLLED
         if self._is_settled:
@@ -200,6 +201,8 @@ class Facts:
                 return f"It runs what is desired. {waiting} drifted, and waits for a review."
             case Verdict.IN_SYNC:
                 return f"It runs what is desired, {wanted}."
+            case Verdict.FILES_CHANGED:
+                return f"It runs what is desired, {wanted}. Its files were changed on the robot, which leaves them so."
             case Verdict.NEVER_ENROLLED:
                 return "No robot has enrolled as this device yet, so nobody takes its orders."
             case Verdict.NOTHING_DESIRED:
@@ -218,6 +221,8 @@ class Facts:
                 return f"It has trouble with {wanted} and tries again: {self._trouble()}."
             case Verdict.WAITING if self.device.published < self.device.generation:
                 return f"{_upper(wanted)} has not left for the broker yet."
+            case Verdict.WAITING if self.desired and self.desired.waiting:
+                return f"{wanted} waits on the robot: {self.desired.waiting.message}."
             case Verdict.WAITING if self.known and self.device.desired and self.known.current == self.device.desired:
                 return (
                     f"It runs what is desired, {wanted}, and has not answered the order to clear away what was before."
@@ -233,6 +238,9 @@ class Facts:
             yield Wait("failed", f"{self._failure()}: order something else", self.newest["archived_at"])
         for key in self._waiting(Activity.DRIFTED):
             yield Wait("drifted", f"{key} waits for a review: another deployment became current after it was staged")
+        for known in self.device.deployments.values():
+            if known.integrity:
+                yield Wait(known.integrity.code, f"{known.id}: {known.integrity.message}")
         if self._is_settled:
             return
         heard = self.row["last_heard_at"]
@@ -249,6 +257,9 @@ class Facts:
             yield Wait("refused", f"the robot refused the order: {self._refused.message}", self.row["reported_at"])
         elif not self.device.in_sync:
             yield Wait("not_reported", "the robot has to answer the order", ordered_at)
+        waiting = self.desired.waiting if self.desired else None
+        if waiting:
+            yield Wait(waiting.code, waiting.message, next_at=waiting.until)
         if self._is_retrying:
             entry = self._entry()
             next_at = entry.next_attempt_at if entry else None
@@ -288,6 +299,8 @@ class Facts:
                 return [f"shallop deployment show {desired}", *give_up, *back]
             case Verdict.OFFLINE | Verdict.SILENT | Verdict.WAITING:
                 return [f"shallop events --device {name}"]
+            case Verdict.FILES_CHANGED:
+                return [f"shallop deployment show {desired}", *back]
             case Verdict.IN_SYNC:
                 return []
 

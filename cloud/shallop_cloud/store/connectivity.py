@@ -9,9 +9,9 @@ import sqlalchemy as sa
 
 from shallop_cloud.store import tables
 
-HEARTBEAT = datetime.timedelta(seconds=900)
-"""How often a device repeats its report unless it was set otherwise."""
-SILENT_AFTER = 2.5 * HEARTBEAT
+PRESENCE = datetime.timedelta(seconds=3600)
+"""How often a device says that it is there, unless it was set otherwise."""
+SILENT_AFTER = 2.5 * PRESENCE
 FEW = 1_000
 """So many devices at most are looked up by their ids."""
 
@@ -22,7 +22,7 @@ class Connectivity(enum.StrEnum):
     ONLINE = "online"
     """Its connection stands, and it was heard of lately."""
     SILENT = "silent"
-    """Its connection is said to stand, and nothing was heard of it for two and a half heartbeats."""
+    """Its connection is said to stand, and nothing was heard of it for two and a half hours."""
     OFFLINE = "offline"
     """Its connection ended."""
     NEVER = "never"

@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from shallop_protocol.rollback import Former
-from shallop_protocol.statuses import Activity, Error
+from shallop_protocol.statuses import Activity, Error, Target
 
 from shallop_cloud.store import devices, prepared, tables
 
@@ -44,15 +44,8 @@ class Filters:
     since: datetime.datetime | None = None
 
 
-def insert_contents(
-    connection: sa.Connection, instances: Sequence[Mapping[str, Any]], contents: Mapping[str, bytes]
-) -> None:
-    """Records config instances that are not recorded yet, and their contents; those that are known are kept once."""
-    known = set(
-        connection.scalars(sa.select(tables.contents.c.digest).where(tables.contents.c.digest.in_(list(contents))))
-    )
-    new = [{"digest": digest, "data": data} for digest, data in sorted(contents.items()) if digest not in known]
-    _INSERT_CONTENT.execute(connection, new)
+def insert_instances(connection: sa.Connection, instances: Sequence[Mapping[str, Any]]) -> None:
+    """Records config instances that are not recorded yet; their contents are."""
     recorded = set(
         connection.scalars(
             sa.select(tables.config_instances.c.id).where(
@@ -71,7 +64,6 @@ def insert_many(connection: sa.Connection, rows: Sequence[Mapping[str, Any]], in
 
 
 _INSERT = prepared.insert(tables.deployments, [column.name for column in tables.deployments.c])
-_INSERT_CONTENT = prepared.insert_new(tables.contents, ["digest", "data"])
 _INSERT_INSTANCE = prepared.insert(tables.config_instances, [column.name for column in tables.config_instances.c])
 _INSERT_LINK = prepared.insert(tables.deployment_instances, ["deployment_id", "instance_id"])
 
@@ -192,29 +184,36 @@ def find_instance(connection: sa.Connection, instance: str) -> sa.RowMapping | N
     return connection.execute(select).mappings().first()
 
 
-def content(connection: sa.Connection, digest: str) -> bytes:
-    """The bytes with this digest, as their author wrote them."""
-    return connection.execute(sa.select(tables.contents.c.data).where(tables.contents.c.digest == digest)).scalar_one()
-
-
-def contents(connection: sa.Connection, digests: Sequence[str]) -> dict[str, bytes]:
-    """The bytes of each of these digests."""
-    column = tables.contents.c
-    rows = connection.execute(sa.select(column.digest, column.data).where(column.digest.in_(digests)))
-    return {row.digest: row.data for row in rows}
+def is_wanted(connection: sa.Connection, device: str, digest: str) -> bool:
+    """Whether a content belongs to a deployment that a device shall have, or shall keep until another is confirmed."""
+    links, instances = tables.deployment_instances.c, tables.config_instances.c
+    query = (
+        sa.select(sa.literal(1))
+        .join(tables.deployment_instances, links.deployment_id == tables.deployments.c.id)
+        .join(tables.config_instances, instances.id == links.instance_id)
+        .where(tables.deployments.c.device_id == device, tables.deployments.c.target == Target.DEPLOYED.value)
+        .where(instances.digest == digest)
+        .limit(1)
+    )
+    return connection.execute(query.select_from(tables.deployments)).first() is not None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Order:
-    """All that a signed order is made from; ``deployment`` is None for the order to take everything off."""
+    """All that a signed order is made from; ``deployment`` is None for the order to take everything off.
+
+    Attributes:
+        confirm_s: the deployment's own, else its device's.
+    """
 
     device: str
     epoch: int
     generation: int
     issued_at: datetime.datetime
-    deployment: sa.Row[str, str, str] | None
+    deployment: sa.Row[str, str, int | None, str] | None
     instances: Sequence[Instance]
     fallback: str | None
+    confirm_s: int | None
 
 
 def orders(connection: sa.Connection, devices: Sequence[str]) -> list[Order]:
@@ -232,20 +231,30 @@ def orders(connection: sa.Connection, devices: Sequence[str]) -> list[Order]:
             deployment=found[row.desired] if row.desired else None,
             instances=with_instances[row.desired] if row.desired else (),
             fallback=row.fallback,
+            confirm_s=_confirm_s(row, found[row.desired]) if row.desired else None,
         )
         for row in rows
     ]
 
 
+def _confirm_s(device: Any, deployment: Any) -> int | None:  # any: rows of the statements below
+    return device.confirm_s if deployment.confirm_s is None else deployment.confirm_s
+
+
 _ORDERED: sa.Select[Any] = sa.select(
-    *(tables.devices.c[name] for name in ("id", "epoch", "generation", "desired_at", "desired", "fallback"))
+    *(
+        tables.devices.c[name]
+        for name in ("id", "epoch", "generation", "desired_at", "desired", "fallback", "confirm_s")
+    )
 ).where(
     prepared.among(tables.devices.c.id, "ids"),
     tables.devices.c.generation > 0,
     tables.devices.c.desired_at.is_not(None),
 )
 _WANTED = (
-    sa.select(tables.deployments.c.id, tables.deployments.c.digest, tables.releases.c.version)
+    sa.select(
+        tables.deployments.c.id, tables.deployments.c.digest, tables.deployments.c.confirm_s, tables.releases.c.version
+    )
     .join(tables.releases, tables.releases.c.id == tables.deployments.c.release_id)
     .where(prepared.among(tables.deployments.c.id, "ids"))
 )

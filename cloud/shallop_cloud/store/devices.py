@@ -272,8 +272,9 @@ def _former(text: str) -> tuple[tuple[str, int], ...]:
 
 _VALUE = [
     tables.deployments.c[name]
-    for name in ("id", "release_id", "digest", "target", "activity", "error", "reason", "attempts", "ordered", "ended")
-]
+    for name in ("id", "release_id", "digest", "target", "activity", "error", "reason", "attempts", "ordered", "ended",
+                 "waiting", "integrity")
+]  # fmt: skip
 
 
 _RECORDED: sa.Select[Any] = sa.select(
@@ -304,6 +305,8 @@ def _deployment(
     attempts: int,
     ordered: int,
     ended: int,
+    waiting: Mapping[str, Any] | None,
+    integrity: Mapping[str, str] | None,
 ) -> cloud.Deployment:
     return cloud.Deployment(
         id=key,
@@ -314,6 +317,8 @@ def _deployment(
         attempts=attempts,
         ordered=ordered,
         ended=ended,
+        waiting=messages.Waiting(**waiting) if waiting else None,
+        integrity=messages.Reason(**integrity) if integrity else None,
     )
 
 
@@ -366,7 +371,7 @@ _DECIDED = ("epoch", "generation", "desired", "fallback", "tidying", "published"
             "reported", "adopted")  # fmt: skip
 _SEEN = ("desired_at", "report", "reported_at", "last_heard_at")
 """Kept as they are when a change says nothing of them."""
-_LIVED = ("target", "activity", "error", "reason", "attempts", "ordered", "ended")
+_LIVED = ("target", "activity", "error", "reason", "attempts", "ordered", "ended", "waiting", "integrity")
 _STAMPS = ("queued_at", "deployed_at", "archived_at")
 """When a deployment first came to where it is, or ran through in one report."""
 
@@ -411,6 +416,8 @@ def deployment_columns(deployment: cloud.Deployment) -> dict[str, Any]:
         "attempts": deployment.attempts,
         "ordered": deployment.ordered,
         "ended": deployment.ended,
+        "waiting": deployment.waiting.model_dump(mode="json") if deployment.waiting else None,
+        "integrity": deployment.integrity.model_dump() if deployment.integrity else None,
     }
 
 

@@ -9,6 +9,8 @@ from shallop_cloud.store import history, prepared, tables
 from shallop_cloud.store.database import Database
 
 CHUNK = 500
+FEW = 8
+"""Rows at a time of a table whose rows may have a megabyte each."""
 _MADE_BY_MIGRATIONS = (tables.status_moves, tables.history_head)
 _OF_THE_MOMENT = (tables.leases,)
 
@@ -49,8 +51,9 @@ def _copy(reader: sa.Connection, writer: sa.Connection, table: sa.Table) -> int:
     insert = prepared.insert(table, [column.name for column in table.c])
     query = sa.select(*columns).order_by(sa.text("rowid"))
     count = 0
-    with reader.execution_options(yield_per=CHUNK).execute(query) as rows:
-        for chunk in rows.mappings().partitions(CHUNK):
+    size = FEW if table is tables.content_chunks else CHUNK
+    with reader.execution_options(yield_per=size).execute(query) as rows:
+        for chunk in rows.mappings().partitions(size):
             insert.execute(writer, [{**row, **{n: _text(row[n]) for n in written}} for row in chunk])
             count += len(chunk)
     return count

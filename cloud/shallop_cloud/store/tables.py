@@ -92,6 +92,7 @@ devices = sa.Table(
     sa.Column("fallback", sa.String(32)),
     sa.Column("tidying", sa.Boolean, nullable=False, default=False),  # it names what is in force already
     sa.Column("published", sa.BigInteger, nullable=False, default=0),
+    sa.Column("confirm_s", sa.Integer),  # what its deployments have that say nothing of it
     # what was last heard
     sa.Column("incarnation", sa.String(64)),
     _json("former", nullable=False),
@@ -170,6 +171,19 @@ contents = sa.Table(
     "contents",
     metadata,
     sa.Column("digest", sa.String(71), primary_key=True),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("is_text", sa.Boolean, nullable=False),
+    sa.Column("is_whole", sa.Boolean, nullable=False),
+    sa.Column("uploaded_at", Time),  # by itself, until it is known that a config instance has it
+    sa.Index("ix_contents_uploaded", "uploaded_at", sqlite_where=sa.text("uploaded_at IS NOT NULL"),
+             postgresql_where=sa.text("uploaded_at IS NOT NULL")),
+)  # fmt: skip
+
+content_chunks = sa.Table(
+    "content_chunks",
+    metadata,
+    sa.Column("digest", _refers("contents.digest"), primary_key=True),
+    sa.Column("start", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("data", sa.LargeBinary, nullable=False),
 )
 
@@ -184,6 +198,7 @@ config_instances = sa.Table(
     sa.Column("digest", _refers("contents.digest"), nullable=False),
     sa.Column("size", sa.BigInteger, nullable=False),
     _made(),
+    sa.Index("ix_config_instances_digest", "digest"),
 )
 
 deployments = sa.Table(
@@ -204,6 +219,9 @@ deployments = sa.Table(
     sa.Column("error", sa.String(16), nullable=False),
     _json("reason"),
     sa.Column("attempts", sa.BigInteger, nullable=False, default=0),
+    _json("waiting"),
+    _json("integrity"),
+    sa.Column("confirm_s", sa.Integer),
     sa.Column("ordered", sa.BigInteger, nullable=False, default=0),
     sa.Column("ended", sa.BigInteger, nullable=False, default=0),
     _made(),

@@ -47,6 +47,15 @@ def test_what_is_expected_to_be_current_is_stated(run, world, given, stated):
     assert "expected_current" in taken.model_fields_set
 
 
+def test_a_term_is_sent_if_there_is_one(run, world):
+    run(*DEPLOY, "--confirm-within", "2m")
+    run("deploy", "amr-07", "amr-08", "--release", "1.4.0", "--confirm-within", "1h")
+    run(*DEPLOY)
+
+    assert [world.taken[index].confirm_s for index in (0, 1, -1)] == [120, 3_600, None]
+    assert "confirm_s" not in world.taken[-1].model_fields_set
+
+
 def test_the_table_shows_the_new_deployment(run, world):
     lines = run(*DEPLOY, "--staged").out.splitlines()
 
@@ -78,15 +87,6 @@ def test_findings_are_told_of_the_file(run, world, motion):
     )
     ran = run(*DEPLOY, "--config", "motion-control=-", stdin=b"{}")
     assert ran.err.splitlines()[1].startswith("<stdin>:3:3 /limits/max_speed: ")
-
-
-def test_a_file_that_is_not_utf_8_is_not_sent(run, world, motion, tmp_path):
-    (tmp_path / "motion.yaml").write_bytes(b"a: 1\nb: \xc3\xa9\xff\n")
-
-    ran = run(*DEPLOY, "--config", "motion-control=motion.yaml")
-
-    assert (ran.code, world.taken) == (7, [])
-    assert ran.err == "shallop: motion.yaml cannot be sent\nmotion.yaml:2:5: not UTF-8 text: byte 0xFF\n"
 
 
 @pytest.mark.parametrize(

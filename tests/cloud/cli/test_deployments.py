@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import re
 
 import pytest
 from cli_world import DIGEST, before, deployment, device
@@ -260,3 +261,50 @@ def test_a_config_instance_comes_as_its_author_wrote_it(run, world):
 
 def test_a_config_instance_that_is_not_there(run, world):
     assert run("config", "cat", "CFG-2WJ8C").code == 5
+
+
+@pytest.mark.parametrize(
+    ("activity", "changes", "shown"),
+    [
+        (
+            "queued",
+            {"waiting": {"code": "held", "message": "held by docking: parking", "until": "2026-03-01T14:05:31Z"}},
+            "queued, held by docking: parking until 14:05 UTC",
+        ),
+        (
+            "queued",
+            {"waiting": {"code": "on_trial", "message": "on trial, waiting for the hook health", "until": before()}},
+            "queued, on trial, waiting for the hook health",
+        ),
+        (
+            "deployed",
+            {"integrity": {"code": "files_changed", "message": "changed"}},
+            "deployed, files changed on the robot",
+        ),
+        (
+            "queued",
+            {"waiting": {"code": "held", "message": "held by a\x1b[2J\r\nb\x9b31m: c", "until": None}},
+            "queued, held by a b: c",
+        ),
+    ],
+)
+def test_what_it_waits_for_stands_behind_its_status_and_no_terminal_obeys_it(run, world, activity, changes, shown):
+    world.add(deployment(DPL, "deployed", activity, **changes))
+
+    listed, one = run("deployment", "list"), run("deployment", "show", DPL)
+
+    assert f"  {shown}  " in listed.out
+    assert re.search(rf"^status: +{re.escape(shown)}$", one.out, re.MULTILINE)
+    assert "\x1b" not in one.out + listed.out
+
+
+def test_terms_and_waits_are_shown_whole(run, world):
+    waiting = {"code": "held", "message": "held by docking", "until": "2099-03-01T14:05:31Z"}
+    integrity = {"code": "files_changed", "message": "not what was written"}
+    world.add(deployment(DPL, waiting=waiting, integrity=integrity, confirm_s=120))
+
+    lines = [" ".join(line.split()) for line in run("deployment", "show", DPL).out.splitlines()]
+
+    assert "confirm within: 2m" in lines
+    assert "integrity: files_changed: not what was written" in lines
+    assert any(line.startswith("waits until: 2099-03-01T14:05:31Z (in ") for line in lines)

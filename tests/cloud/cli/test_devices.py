@@ -266,3 +266,27 @@ def test_archive_says_how_to_undo_and_restore_undoes(run, world):
     assert run("device", "list", "-o", "name").out == ""
     assert run("device", "list", "--archived", "any", "-o", "name").out == "DEV-AMR0700000000000\n"
     assert "link:           online\n" in run("device", "restore", "amr-07").out
+
+
+@pytest.mark.parametrize(("typed", "confirm_s"), [("2m", 120), ("90s", 90), ("1d", 86_400), ("none", None)])
+def test_set_a_term(run, world, typed, confirm_s):
+    world.add(device("amr-07"))
+
+    ran = run("device", "set", "amr-07", "--confirm-within", typed)
+
+    assert (ran.code, world.taken) == (0, [models.DeviceChange(confirm_s=confirm_s)])
+    assert world.taken[0].model_fields_set == {"confirm_s"}
+
+
+@pytest.mark.parametrize("typed", ["0s", "2d", "-1m", "120", "soon", ""])
+def test_a_term_that_is_none_is_refused_before_anything_is_sent(run, world, typed):
+    ran = run("device", "create", "amr-07", "--confirm-within", typed)
+
+    assert (ran.code, world.taken) == (2, [])
+    assert f"{typed!r} is not a time of 1s to 1d, such as 90s or 2m" in ran.err
+
+
+def test_a_device_shows_its_term(run, world):
+    world.add(device("amr-07", confirm_s=5_400))
+
+    assert "confirm within:  90m" in run("device", "show", "amr-07").out

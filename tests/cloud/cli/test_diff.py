@@ -101,7 +101,7 @@ def test_it_has_the_shape_that_the_server_gives(run, files):
         format="yaml",
         kind="changed",
         before=None,
-        after=models.VersionOfFile(instance="CFG-2WJ8C00000000000", digest=DIGEST),
+        after=models.VersionOfFile(instance="CFG-2WJ8C00000000000", digest=DIGEST, size=12),
         same_meaning=False,
         changes=[
             models.Change(

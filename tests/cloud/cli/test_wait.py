@@ -118,3 +118,11 @@ def test_retries_are_told_with_their_reason():
     told = wait.described(seen("deployed", "queued", "retrying", attempts=2, reason=reason))
 
     assert told == f"{DPL} on amr-07: retrying (attempt 2): io: disk full"
+
+
+def test_a_wait_on_the_robot_is_told():
+    waiting = models.Waiting(code="held", message="held by docking: parking", until="2026-03-01T14:05:31Z")
+
+    assert wait.described(seen(waiting=waiting)) == (
+        f"{DPL} on amr-07: queued, held by docking: parking until 14:05 UTC"
+    )

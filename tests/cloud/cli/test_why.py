@@ -21,6 +21,7 @@ def test_one_screen_from_the_verdict_to_what_would_help(run, world):
         text="amr-07 cannot write the files: the disk is full. It tries again by itself.",
         waits_for=[
             models.Wait(code="retrying", text="attempt 4: disk_full: no space left", since=since, next_at=next_at),
+            models.Wait(code="held", text="held by docking: parking", since=None, next_at=next_at),
             models.Wait(code="not_reported", text="amr-07 has not answered yet", since=None, next_at=before(seconds=1)),
         ],
         commands=["shallop rollback amr-07"],
@@ -43,6 +44,9 @@ It waits:
     attempt 4: disk_full: no space left
     since {since:%Y-%m-%dT%H:%M:%SZ}, 2h ago
     again at {next_at:%Y-%m-%dT%H:%M:%SZ} (in 2m)
+  held
+    held by docking: parking
+    until {next_at:%Y-%m-%dT%H:%M:%SZ} (in 2m)
   not reported
     amr-07 has not answered yet
     again about now

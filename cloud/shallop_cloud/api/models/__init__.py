@@ -10,7 +10,9 @@ from shallop_cloud.api.models.base import (
     Reason,
     Shown,
     Taken,
+    Waiting,
 )
+from shallop_cloud.api.models.contents import Content
 from shallop_cloud.api.models.deployments import (
     Act,
     ActedOn,
@@ -33,6 +35,7 @@ from shallop_cloud.api.models.deployments import (
 )
 from shallop_cloud.api.models.devices import (
     BesideDevice,
+    BroughtReport,
     CreatedDevice,
     CreatedDevices,
     Device,
@@ -105,11 +108,15 @@ for _model in (BesideDeployment, BesideDevice, Deployment, Device, CreatedDevice
 __all__ = [
     # base
     "Shown", "Taken", "Page", "Reason", "MAX_BATCH", "DeviceKey", "ItemProblem", "Moment", "Nothing",
+    "Waiting",
+    # contents
+    "Content",
     # deployments
     "NewConfig", "NewDeployment", "NewDeployments", "MadeDeployment", "MadeDeployments", "Act", "Restaging", "Merging",
     "Rollback", "NewValue", "Patch", "ManyDeployments", "Choice", "ActedOn", "ActedOnMany",
     "ConfigInstance", "BesideDeployment", "Deployment",
     # devices
+    "BroughtReport",
     "NewDevice", "DeviceChange", "Refusal", "LastKnown", "BesideDevice", "Device", "CreatedDevice", "NewDevices",
     "CreatedDevices",
     # diff

@@ -7,6 +7,7 @@ import re
 from typing import Annotated, Any, Generic, TypeVar
 
 import pydantic
+from shallop_protocol import desired
 
 T = TypeVar("T")
 
@@ -63,6 +64,20 @@ class Reason(Shown):
 
     code: str
     message: str
+
+
+class Waiting(Shown):
+    """Why a deployment is not brought on although nothing is wrong, in the robot's words."""
+
+    code: str
+    message: str
+    until: datetime.datetime | None = pydantic.Field(
+        description="When the wait ends at the latest, by the robot's clock, if that is known."
+    )
+
+
+ConfirmS = Annotated[int, pydantic.Field(ge=1, le=desired.MAX_CONFIRM_S)]
+"""Seconds from the switch within which the cloud must have answered, else the robot undoes the deployment."""
 
 
 MAX_BATCH = 10_000

@@ -6,9 +6,11 @@ import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import pydantic
+from pydantic.json_schema import SkipJsonSchema
 from shallop_protocol.statuses import Activity, Error, Target
 
-from shallop_cloud.api.models.base import MAX_BATCH, DeviceKey, ItemProblem, Reason, Shown, Taken
+from shallop_cloud.api.models.base import MAX_BATCH, ConfirmS, DeviceKey, ItemProblem, Reason, Shown, Taken, Waiting
+from shallop_cloud.api.models.contents import Digest
 
 if TYPE_CHECKING:  # they show each other; the package tells pydantic when both are there
     from shallop_cloud.api.models.devices import Device
@@ -20,14 +22,40 @@ ConfigType = Annotated[str, pydantic.Field(min_length=1, max_length=64)]
 SlotKey = Annotated[str, pydantic.Field(min_length=1, max_length=64)]
 Labels = Annotated[dict[str, str], pydantic.Field(max_length=32)]
 Description = Annotated[str, pydantic.Field(max_length=1024)]
+Confirm = Annotated[
+    ConfirmS | None,
+    pydantic.Field(
+        description="The robot undoes it unless the cloud answers within so many seconds of the switch;"
+        " left out, or null, what the device has counts."
+    ),
+]
+
+
+BASE64 = r"^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
+_CONTENTS = ("content", "content_base64", "content_digest")
 
 
 class NewConfig(Taken):
-    """One config file of a deployment, byte for byte as its author wrote it."""
+    """One config file of a deployment, byte for byte as its author wrote it: its text, its bytes in base64, or the
+    digest of what was uploaded or is in another deployment.
+    """
+
+    model_config = pydantic.ConfigDict(json_schema_extra={"oneOf": [{"required": [name]} for name in _CONTENTS]})
 
     config_type: ConfigType
     slot: SlotKey = "default"
-    content: str
+    content: str | SkipJsonSchema[None] = None
+    content_base64: Annotated[str, pydantic.Field(pattern=BASE64)] | SkipJsonSchema[None] = None
+    content_digest: Digest | SkipJsonSchema[None] = pydantic.Field(
+        default=None, description="Of bytes that are recorded: PUT /v1/contents/{digest}."
+    )
+
+    @pydantic.model_validator(mode="after")
+    def _one_of_them(self) -> NewConfig:
+        given = [name for name in _CONTENTS if name in self.model_fields_set]
+        if len(given) != 1 or getattr(self, given[0]) is None:
+            raise ValueError(f"give one of {', '.join(_CONTENTS)}")
+        return self
 
 
 class NewDeployment(Taken):
@@ -43,6 +71,7 @@ class NewDeployment(Taken):
         default=None,
         description="What is believed to be desired now, null for nothing; leave it out to order no matter what.",
     )
+    confirm_s: Confirm = None
 
 
 class NewDeployments(Taken):
@@ -58,6 +87,7 @@ class NewDeployments(Taken):
     configs: Annotated[list[NewConfig], pydantic.Field(max_length=256)]
     description: Description = ""
     staged: bool = False
+    confirm_s: Confirm = None
 
     @pydantic.model_validator(mode="after")
     def _one_choice(self) -> NewDeployments:
@@ -119,6 +149,7 @@ class Rollback(Taken):
     )
     staged: bool = False
     description: Description = ""
+    confirm_s: Confirm = None
 
 
 class NewValue(Taken):
@@ -143,6 +174,7 @@ class Patch(Taken):
         description="What is believed to be desired now, null for nothing; leave it out to order no matter what.",
     )
     description: Description = ""
+    confirm_s: Confirm = None
 
 
 class ManyDeployments(Taken):
@@ -204,6 +236,11 @@ class Deployment(Shown):
     status: str
     reason: Reason | None
     attempts: int
+    waiting: Waiting | None = pydantic.Field(description="Why the robot does not bring it on, though nothing is wrong.")
+    integrity: Reason | None = pydantic.Field(
+        description="Its files on the robot are not what was written, and the robot leaves them so."
+    )
+    confirm_s: int | None = pydantic.Field(description="Its own term, if it has one; else its device's counts.")
     patched_from: str | None
     restores: str | None = pydantic.Field(description="The deployment whose content a rollback brought back.")
     base: str | None = pydantic.Field(description="What was desired when it was staged, or last restaged.")

@@ -7,11 +7,25 @@ from typing import TYPE_CHECKING, Annotated
 
 import pydantic
 
-from shallop_cloud.api.models.base import MAX_BATCH, Shown, Taken
+from shallop_cloud.api.models.base import MAX_BATCH, ConfirmS, Shown, Taken
 from shallop_cloud.store.connectivity import Connectivity
 
 if TYPE_CHECKING:  # they show each other; the package tells pydantic when both are there
     from shallop_cloud.api.models.deployments import Deployment
+
+
+_CONFIRM = pydantic.Field(
+    default=None,
+    description="Its robot undoes a deployment unless the cloud answers within so many seconds of the switch;"
+    " null for no such term. It counts for deployments that have none of their own, and from the next order on.",
+)
+
+
+class BroughtReport(Shown):
+    """What became of a report that was brought by hand."""
+
+    device_id: str
+    news: bool = pydantic.Field(description="False if it was known, or a later one is.")
 
 
 class NewDevice(Taken):
@@ -19,6 +33,7 @@ class NewDevice(Taken):
 
     name: Annotated[str, pydantic.Field(min_length=1, max_length=128)]
     labels: dict[str, str] = pydantic.Field(default_factory=dict)
+    confirm_s: ConfirmS | None = _CONFIRM
 
 
 class DeviceChange(Taken):
@@ -26,6 +41,7 @@ class DeviceChange(Taken):
 
     name: Annotated[str, pydantic.Field(min_length=1, max_length=128)] | None = None
     labels: dict[str, str] | None = pydantic.Field(default=None, description="All that it shall have.")
+    confirm_s: ConfirmS | None = _CONFIRM
 
 
 class Refusal(Shown):
@@ -71,10 +87,11 @@ class Device(Shown):
     current: str | None = pydantic.Field(description="The deployment that is desired now.")
     fallback: str | None = pydantic.Field(description="What stays in force until that is confirmed.")
     generation: int
+    confirm_s: int | None = pydantic.Field(description="The term of deployments that have none of their own.")
     in_sync: bool = pydantic.Field(description="Whether the device has answered the newest order.")
     online: bool = pydantic.Field(description="Whether its connection is said to stand.")
     connectivity: Connectivity = pydantic.Field(
-        description="``silent``: online, and nothing was heard of it for two and a half heartbeats."
+        description="``silent``: online, and nothing was heard of it for two and a half hours."
     )
     last_heard_at: datetime.datetime | None
     last_heard_age_s: float | None = pydantic.Field(description="How long ago that was, in seconds.")

@@ -16,6 +16,7 @@ class VersionOfFile(Shown):
 
     instance: str
     digest: str
+    size: int
 
 
 class Change(Shown):
@@ -49,7 +50,9 @@ class FileDiff(Shown):
     )
     changes: list[Change]
     omitted: int = pydantic.Field(description="How many more changes there are than are told.")
-    text: str = pydantic.Field(description="The difference in lines, as ``diff -u`` tells it.")
+    text: str = pydantic.Field(
+        description="The difference in lines, as ``diff -u`` tells it; of a file that is binary or large, what it is."
+    )
 
 
 class Compared(Shown):
@@ -88,7 +91,9 @@ class MergedFile(Shown):
     slot: str
     path: str
     kind: Literal["unchanged", "ours", "theirs", "merged", "conflict"]
-    content: str | None = pydantic.Field(description="Null for no file, and while there are conflicts.")
+    content: str | None = pydantic.Field(
+        description="Null for no file, for one that is binary or large, and while there are conflicts."
+    )
     conflicts: list[MergeConflict]
 
 

@@ -27,7 +27,7 @@ class Wait(Shown):
     text: str
     since: datetime.datetime | None
     next_at: datetime.datetime | None = pydantic.Field(
-        description="When the device tries again, as it said in its last report, by its own clock."
+        description="When the device tries again, or the wait ends at the latest, by its own clock."
     )
 
 

@@ -3,6 +3,7 @@
 from shallop_cloud.api.routes import (
     config_instances,
     config_schemas,
+    contents,
     deployments,
     devices,
     diff,
@@ -26,6 +27,8 @@ EVERY = (
     deployments.router,
     diff.router,
     config_instances.router,
+    contents.router,
+    contents.device_router,
     history.router,
     events.router,
 )

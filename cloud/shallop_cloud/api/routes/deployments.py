@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
@@ -25,7 +26,7 @@ router = asking.guarded()
 @router.post("/deployments", status_code=201)
 def create_deployment(shore: S, actor: Operator, body: models.NewDeployment) -> models.Deployment:
     """Make a deployment, and order it unless ``staged``."""
-    intent = Intent(body.description, body.staged, expected(body), body.patched_from)
+    intent = Intent(body.description, body.staged, expected(body), body.patched_from, confirm_s=body.confirm_s)
     request = deployments.Request(body.release, _configs(body.configs), intent)
     return shown(shore, deployments.create(shore, body.device, request, actor.name))
 
@@ -37,7 +38,8 @@ def create_deployments(shore: S, actor: Operator, body: models.NewDeployments) -
     If the files are not right, nothing is made. Then each device is by itself: its item has the id of its deployment,
     or the problem that it had, and the others get theirs all the same.
     """
-    request = deployments.Request(body.release, _configs(body.configs), Intent(body.description, body.staged))
+    intent = Intent(body.description, body.staged, confirm_s=body.confirm_s)
+    request = deployments.Request(body.release, _configs(body.configs), intent)
     chosen = body.devices if body.devices is not None else body.labels or {}
     return show.made_deployments(deployments.create_many(shore, chosen, request, actor.name))
 
@@ -117,7 +119,7 @@ def merge(shore: S, actor: Operator, key: Key, body: models.Merging) -> models.D
 @router.post("/deployments/{key}:patch", status_code=201)
 def patch(shore: S, actor: Operator, key: Key, body: models.Patch) -> models.Deployment:
     """Make a deployment from this one, with other values or files, and order it unless ``staged``."""
-    intent = Intent(body.description, body.staged, expected(body))
+    intent = Intent(body.description, body.staged, expected(body), confirm_s=body.confirm_s)
     values = [patches.Value((each.config_type, each.slot), each.pointer, each.value) for each in body.set]
     return shown(shore, patches.patch(shore, key, values, _configs(body.configs), intent, actor.name))
 
@@ -138,7 +140,14 @@ def shown(shore: Shore, key: str, expand: frozenset[str] = frozenset()) -> model
 
 
 def _configs(given: Sequence[models.NewConfig]) -> list[contents.Config]:
-    return [contents.Config(each.config_type, each.content, each.slot) for each in given]
+    return [contents.Config(each.config_type, _content(each), each.slot) for each in given]
+
+
+def _content(given: models.NewConfig) -> bytes | str:
+    """Bytes, or the digest of some that are recorded; the model has seen to it that there is one of them."""
+    if given.content is not None:
+        return given.content.encode()
+    return given.content_digest or base64.b64decode(given.content_base64 or "")
 
 
 Stating = models.NewDeployment | models.Act | models.Patch | models.Rollback

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from fastapi import Query
+import fastapi
+from fastapi import Depends, Query
+from fastapi.responses import StreamingResponse
 
-from shallop_cloud.api import asking, models, show
+from shallop_cloud.api import asking, edge, models, show
 from shallop_cloud.api.asking import Admin, Cursor, Key, Labels, Limit, Operator, Precondition, S, Since, Tagged
 from shallop_cloud.api.routes import deployments
-from shallop_cloud.services import devices, reading, rollback, why
+from shallop_cloud.services import bundles, devices, reading, rollback, why
 from shallop_cloud.services.making import Intent
 from shallop_cloud.services.shore import Shore
 from shallop_cloud.store.connectivity import Connectivity
@@ -18,20 +20,22 @@ from shallop_cloud.store.devices import Filters
 Expand = Annotated[frozenset[str], asking.expanding("current", "fallback")]
 _ARCHIVED = {"false": False, "true": True, "any": None}
 
+TAR = "application/x-tar"
+
 router = asking.guarded()
 
 
 @router.post("/devices", status_code=201)
 def create_device(shore: S, actor: Admin, body: models.NewDevice) -> models.CreatedDevice:
     """Make a device. The enrolment token in the answer is shown this once."""
-    created = devices.create(shore, body.name, body.labels, actor.name)
+    created = devices.create(shore, _new(body), actor.name)
     return show.created_device(created.row, created.token, shore.now())
 
 
 @router.post("/devices:batch", status_code=201)
 def create_devices(shore: S, actor: Admin, body: models.NewDevices) -> models.CreatedDevices:
     """Make many devices: all of them, or none."""
-    created = devices.create_many(shore, [(each.name, each.labels) for each in body.devices], actor.name)
+    created = devices.create_many(shore, [_new(each) for each in body.devices], actor.name)
     at = shore.now()
     return models.CreatedDevices(data=[show.created_device(each.row, each.token, at) for each in created])
 
@@ -66,9 +70,11 @@ def show_device(shore: S, key: Key, expand: Expand, tagged: Tagged) -> models.De
 def change_device(
     shore: S, actor: Operator, key: Key, precondition: Precondition, body: models.DeviceChange
 ) -> models.Device:
-    """Give a device another name, or other labels. What is left out stays."""
+    """Give a device another name, other labels, or another term to confirm in. What is left out stays."""
+    confirm_s = (body.confirm_s,) if "confirm_s" in body.model_fields_set else None
+    wanted = devices.Difference(body.name, body.labels, confirm_s)
     device = devices.change(
-        shore, key, body.name, body.labels, actor.name, lambda row: precondition.check(show.device(row, shore.now()))
+        shore, key, wanted, actor.name, lambda row: precondition.check(show.device(row, shore.now()))
     )
     return _shown(shore, device)
 
@@ -96,7 +102,7 @@ def renew_token(shore: S, actor: Admin, key: Key) -> models.CreatedDevice:
 def roll_back(shore: S, actor: Operator, key: Key, body: models.Rollback | None = None) -> models.Deployment:
     """Make a deployment of what was in force before, one further back each time, and order it unless ``staged``."""
     given = body or models.Rollback()
-    intent = Intent(given.description, given.staged, deployments.expected(body))
+    intent = Intent(given.description, given.staged, deployments.expected(body), confirm_s=given.confirm_s)
     return deployments.shown(shore, rollback.roll_back(shore, key, given.to, intent, actor.name))
 
 
@@ -106,11 +112,45 @@ def show_why(shore: S, key: Key) -> models.Why:
     return show.why(why.explain(shore, key))
 
 
+@router.get(
+    "/devices/{key}/bundle",
+    response_class=fastapi.Response,
+    responses={200: {"content": {TAR: {"schema": {"type": "string", "format": "binary"}}}}},
+)
+def download_bundle(shore: S, _: Operator, key: Key, request: fastapi.Request) -> fastapi.Response:
+    """The newest order of a device with all its files, signed, in a tar: for ``shallopd apply-bundle``, where no
+    network goes. The order has no ``confirm_s``.
+    """
+    bundle = bundles.bundle(shore, key)
+    headers = {"Content-Disposition": f'attachment; filename="{bundle.name}"', "Content-Length": str(bundle.size)}
+    if request.scope.get(edge.BODILESS):
+        return fastapi.Response(None, 200, headers, TAR)
+    return StreamingResponse(bundle.pieces(), 200, headers, TAR)
+
+
+async def _raw(request: fastapi.Request) -> bytes:
+    return await request.body()
+
+
+@router.post("/devices/{key}/report")
+def bring_report(
+    shore: S, actor: Operator, key: Key, body: dict[str, Any], raw: Annotated[bytes, Depends(_raw)]
+) -> models.BroughtReport:
+    """Take a report that ``shallopd report`` wrote, as if it had come through the broker."""
+    assert isinstance(body, dict)  # the framework has seen to it; what is taken are the bytes
+    brought = bundles.bring_report(shore, key, raw, actor.name)
+    return models.BroughtReport(device_id=brought.device, news=brought.news)
+
+
 @router.get("/devices/{key}/history")
 def device_history(shore: S, key: Key, limit: Limit = 50, cursor: Cursor = None) -> models.Page[models.HistoryEntry]:
     """What happened to a device and its deployments, oldest first."""
     page = reading.history_page(shore, device=key, limit=limit, cursor=cursor)
     return models.Page(data=[show.history_entry(row) for row in page.rows], next_cursor=page.next_cursor)
+
+
+def _new(body: models.NewDevice) -> devices.New:
+    return devices.New(body.name, body.labels, body.confirm_s)
 
 
 def _shown(shore: Shore, key: str, expand: frozenset[str] = frozenset()) -> models.Device:
