@@ -66,6 +66,8 @@ def quiet(state: State) -> Iterator[Move]:
         yield Move("hear", events.hear, {"index": index})
     if robot.next_step(state.robot) is not None:
         yield Move("step", events.step)
+        if robot.is_on_trial(state.robot, state.fates):
+            yield Move("step", events.step, {"weather": Weather.UNWELL})
     if state.robot.disk.stuck:
         yield Move("try again", events.try_again)
     if not moment.is_said(state):

@@ -25,6 +25,7 @@ class Fate(enum.Enum):
     GOOD = "good"
     FAILS_CHECK = "rejected before the switch"
     FAILS_HEALTH = "rejected after the switch"
+    ON_TRIAL = "on trial after the switch, and then well or not"
 
 
 class Weather(enum.Enum):
@@ -33,6 +34,7 @@ class Weather(enum.Enum):
     FAIR = "fair"
     FOUL_EARLY = "held up before anything was written"
     FOUL_LATE = "held up after the switch"
+    UNWELL = "the trial is not passed: the robot is not well, or the cloud's answer was lost"
 
 
 FOULS = (Weather.FOUL_EARLY, Weather.FOUL_LATE)

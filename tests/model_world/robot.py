@@ -103,6 +103,15 @@ def next_step(before: Robot) -> device.Step | None:
 
 
 @remembered
+def is_on_trial(before: Robot, fates: Fates) -> bool:
+    """Whether the next step says how a trial ends."""
+    step = next_step(before)
+    if not isinstance(step, device.Apply) or before.disk.current != step.manifest.id:
+        return False
+    return dict(fates)[step.manifest.id] is Fate.ON_TRIAL
+
+
+@remembered
 def changes(before: Robot, weather: Weather, fates: Fates) -> tuple[Change, ...]:
     """The changes that the next step makes, in order; the power may be cut after each of them."""
     step = next_step(before)
@@ -155,8 +164,10 @@ def _apply(before: Robot, order: Manifest, weather: Weather, fate: Fate) -> Iter
     yield at
     if weather is Weather.FOUL_LATE:
         yield _remember(at, device.held_up(at.memory, order.id, orders.FOUL, orders.NOW))
-    elif fate is Fate.FAILS_HEALTH:
+    elif fate is Fate.FAILS_HEALTH or weather is Weather.UNWELL:
         yield _remember(at, device.rejected(at.memory, order.id, orders.REFUSED, orders.NOW))
+    elif fate is Fate.ON_TRIAL and before.disk.current != order.id:
+        return
     else:
         yield _remember(at, device.applied(at.memory, order.id, orders.NOW))
 
@@ -170,7 +181,8 @@ def _check_point(before: Robot, step: device.Point) -> None:
     rules.require(order is not None, "S17: the robot changes what is in force without an order")
     if step.deployment is None and order is not None and order.deployment is not None:
         leaving = before.memory.holding(step.leaving)
-        forced = leaving is not None and leaving.error is Error.FAILED
+        unproven = leaving is not None and leaving.activity is Activity.QUEUED and leaving is not before.memory.wanted
+        forced = unproven or (leaving is not None and leaving.error is Error.FAILED)
         rules.require(forced, "S17: the robot takes everything off, though neither ordered to nor forced to")
         back = _returnable(before)
         rules.require(back is None, "S9: the fallback is whole and the robot does not return to it")

@@ -6,7 +6,7 @@ from model_world import moves
 from model_world.orders import Fate
 from model_world.search import Small
 
-GOOD, FAILS_CHECK, FAILS_HEALTH = Fate.GOOD, Fate.FAILS_CHECK, Fate.FAILS_HEALTH
+GOOD, FAILS_CHECK, FAILS_HEALTH, ON_TRIAL = Fate.GOOD, Fate.FAILS_CHECK, Fate.FAILS_HEALTH, Fate.ON_TRIAL
 RESTORE = ("back up",)
 NO_RESTORE = tuple(kind for kind in moves.FAULTS if kind not in RESTORE)
 
@@ -14,6 +14,7 @@ BRIEF = (
     Small("good", (GOOD,), faults=1, kinds=NO_RESTORE),
     Small("fails-check", (FAILS_CHECK,), faults=1, kinds=NO_RESTORE),
     Small("fails-health", (FAILS_HEALTH,), faults=1, kinds=NO_RESTORE),
+    Small("on-trial", (ON_TRIAL,), faults=1, kinds=NO_RESTORE),
     Small("restored", (GOOD,), faults=1, kinds=RESTORE, archives=False),
     Small("overtaking", (GOOD,), faults=1, kinds=("repeat",), room=2),
     Small("two", (GOOD, FAILS_HEALTH), faults=0, archives=False),
@@ -33,6 +34,8 @@ LONG = (
     Small("two-fails-check", (GOOD, FAILS_CHECK), faults=1, kinds=NO_RESTORE),
     Small("two-fails-health", (GOOD, FAILS_HEALTH), faults=1, kinds=NO_RESTORE),
     Small("two-twice", (GOOD, FAILS_HEALTH), faults=2, kinds=NO_RESTORE, archives=False),
+    Small("two-on-trial", (GOOD, ON_TRIAL), faults=1, kinds=("power cut", "damage"), archives=False),
+    Small("trial-after-trial", (ON_TRIAL, ON_TRIAL), faults=0),
     Small("two-restored", (GOOD, FAILS_HEALTH), faults=1, kinds=RESTORE, archives=False),
     Small("again-restored", (GOOD,), faults=1, kinds=RESTORE, archives=False, again=(GOOD,)),
     Small("two-retired", (GOOD, FAILS_HEALTH), faults=1, kinds=("power cut",), archives=False, retires=True),

@@ -15,14 +15,15 @@ import json
 import signal
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
-from shallop_device import backoff, clock, daemon, errors, files, inbox, logs
+from shallop_device import clock, daemon, errors, files, inbox, logs, settings
 
 from shallop_cloud.bench.fleet import leash
 
 HEARTBEAT_S = 30.0
-RETRY = backoff.Backoff(first=0.5, cap=4.0)
+RETRY = settings.Retry(first_s=0.5, cap_s=4.0)
 """Shorter than on a real robot: whoever spoils something on the bench wants to see it heal."""
 
 
@@ -76,10 +77,10 @@ class SpoiledFiles(files.RootedFiles):
         self._claim_room(path)
         super().make_directory(path)
 
-    def write(self, path: str, data: bytes, mode: int) -> None:
+    def write(self, path: str, chunks: Iterable[bytes], mode: int) -> None:
         """As the port says, if there is room."""
         self._claim_room(path)
-        super().write(path, data, mode)
+        super().write(path, chunks, mode)
 
     def link(self, path: str, target: str) -> None:
         """As the port says, if there is room."""
@@ -100,10 +101,8 @@ def main(state: Path, spoiled: Path) -> int:
     leash.hold()
     try:
         daemon.run(
-            state,
+            settings.Settings(state=state.absolute(), link=settings.Link(heartbeat_s=HEARTBEAT_S), retry=RETRY),
             items,
-            heartbeat=HEARTBEAT_S,
-            retry=RETRY,
             time=SpoiledClock(spoiled),
             open_root=lambda root: SpoiledFiles(root, spoiled),
         )

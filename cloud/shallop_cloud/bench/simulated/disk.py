@@ -71,5 +71,5 @@ class Disk:
 
     def _judge(self, manifest: Manifest, text: str) -> None:
         for instance in manifest.instances:
-            if text in instance.content:
+            if text in (instance.content or ""):
                 raise errors.Rejected(Reason.of("check_failed", f"{instance.path} contains {text!r}"))

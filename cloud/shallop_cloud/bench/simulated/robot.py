@@ -12,7 +12,7 @@ import random
 import uuid
 from collections.abc import Callable, Mapping
 
-from shallop_device.agent import HEARTBEAT_S
+from shallop_device.agent import HEARTBEAT_S, PRESENCE_S
 from shallop_protocol import device, dsse, messages
 from shallop_protocol import errors as protocol_errors
 from shallop_protocol.topics import Kind
@@ -49,6 +49,7 @@ class Robot:
         "_crew",
         "_hello_at",
         "_in_flight",
+        "_presence_at",
         "_report",
         "_say",
         "_say_again",
@@ -106,7 +107,7 @@ class Robot:
         """Its connection stands."""
         self.is_online = True
         self._say_again = True
-        self._say(Kind.PRESENCE, self.presence("online").to_bytes())
+        self._say_online()
 
     def lose(self) -> None:
         """Its connection is over."""
@@ -143,16 +144,22 @@ class Robot:
         if now >= self._beat_at:
             self._beat_at = now + HEARTBEAT_S
             self.hands.news += 1
-            if self.is_online:
-                self._say(Kind.PRESENCE, self.presence("online").to_bytes())
+        if now >= self._presence_at:
+            self._presence_at = now + PRESENCE_S
+            self._say_online()
         if self._hello_at is not None and now >= self._hello_at:
             self._hello_at = None
             self.hands.news += 1
+            self._say_online()
         while self.hands.work(now, wall, self._crew.rng):
             self._publish(wall)
         self._publish(wall)
-        due = (self._beat_at, self._hello_at, self.hands.retry_at)
+        due = (self._beat_at, self._presence_at, self._hello_at, self.hands.retry_at)
         return min(moment for moment in due if moment is not None)
+
+    def _say_online(self) -> None:
+        if self.is_online:
+            self._say(Kind.PRESENCE, self.presence("online").to_bytes())
 
     @property
     def is_settled(self) -> bool:
@@ -204,6 +211,7 @@ class Robot:
         self._say_again = False
         self._hello_at: float | None = None
         self._beat_at = now + self._crew.rng.uniform(0.5, 1.0) * HEARTBEAT_S
+        self._presence_at = now + self._crew.rng.uniform(0.5, 1.0) * PRESENCE_S
 
     def _wall(self) -> datetime.datetime:
         now = datetime.datetime.now(datetime.timezone.utc)

@@ -72,6 +72,12 @@ class Order(enum.StrEnum):
     RETIRE = "retire"
 
 
+class Deed(enum.StrEnum):
+    """What robot software does by itself."""
+
+    HOLD = "hold"
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Act:
     """One thing that comes from outside.
@@ -80,13 +86,14 @@ class Act:
         at: the moment, in seconds.
         robot: which; 0 where it is none's.
         seconds: how long it lasts; of an operator, how long passes between looking and acting, or until a device
-            that was archived is taken back, 0 for never.
+            that was archived is taken back, 0 for never; of a hold, when it ends by itself.
         steps: how many steps are done before it strikes; ``again`` likewise, after the start that follows, or -1.
         pick: which of those that there are, for what is chosen when it happens.
+        confirm_s: the deployment's own term, 0 for none; ``by_reference`` whether its files travel so.
     """
 
     at: float
-    what: Order | Fault
+    what: Order | Fault | Deed
     robot: int = 0
     seconds: float = 0.0
     steps: int = 0
@@ -94,12 +101,16 @@ class Act:
     pick: int = 0
     fate: Fate = Fate.GOOD
     release: str = RELEASES[0]
+    confirm_s: int = 0
+    by_reference: bool = False
 
     def __str__(self) -> str:
         words = [f"{self.what.value:<14}"]
         words += [f"robot {self.robot}"] if self.robot else []
         if isinstance(self.what, Order):
             words += [f"({self.fate.value}, {self.release})"] if self.what in (Order.ORDER, Order.STAGE) else []
+            words += [f"within {self.confirm_s} s"] if self.confirm_s else []
+            words += ["by reference"] if self.by_reference else []
             words += [f"({self.release})"] if self.what in (Order.DEPLOY_ALL, Order.ARCHIVE_ALL) else []
             words += [f"after {self.seconds:.1f} s"] if self.seconds else []
             return " ".join(words)
@@ -149,6 +160,11 @@ _OVERTAKEN = frozenset({Order.RESTAGE, Order.MERGE})
 """Half of these are overtaken by a new order of somebody else."""
 _PATIENT = {Order.DEPLOY: _THINKS_S, Order.RESTAGE: _THINKS_S, Order.MERGE: _THINKS_S, Order.RETIRE: _RETIRED_S}
 _FATES = (Fate.GOOD,) * 7 + (Fate.BAD_PATH, Fate.BAD_CONTENT, Fate.BAD_MODE)
+_GATED_FATES = (Fate.GOOD, Fate.BAD_CHECK, Fate.BAD_APPLIED, Fate.BAD_HEALTH, Fate.VETOED, Fate.CUTS_OFF, Fate.CRASHES)
+_TERMS_S = (20, 60)
+_HOLDS_PER_HOUR = 1.0
+_HELD_S = (5.0, 60.0, 300.0)
+_LONGEST_HOLD_S = 900.0
 _ORDERS_PER_HOUR = 6.0
 _FAULTS_PER_HOUR = 8.0
 _BURSTS_PER_HOUR = 1.0
@@ -185,7 +201,38 @@ def draw(rng: random.Random, robots: int, seconds: float, faults: Collection[Fau
                 )
             else:
                 acts.append(_fault(rng, _moment(rng, bursts, seconds), rng.randint(1, robots), known))
+    acts = [_gated(rng, act) for act in acts]
+    acts += [_after_the_cloud(rng, act, robots, seconds) for act in acts if act.what is Fault.CLOUD_KILL]
+    acts += [_hold(rng, acts, robots, seconds) for _ in range(round(share * _HOLDS_PER_HOUR))]
     return sorted(acts, key=lambda act: act.at)
+
+
+def _gated(rng: random.Random, act: Act) -> Act:
+    """Some orders meet the gates of a robot, or have a term, or come without all their contents."""
+    if act.what not in (Order.ORDER, Order.STAGE) or act.fate is not Fate.GOOD or rng.random() < 0.5:
+        return act
+    return dataclasses.replace(
+        act,
+        fate=rng.choice(_GATED_FATES),
+        confirm_s=rng.choice(_TERMS_S) if rng.random() < 0.3 else 0,
+        by_reference=rng.random() < 0.3,
+    )
+
+
+def _after_the_cloud(rng: random.Random, died: Act, robots: int, seconds: float) -> Act:
+    """Somebody acts when the cloud is just back, and may not have its connection yet."""
+    at = min(seconds, died.at + died.seconds + rng.expovariate(1.0 / 5.0))
+    what = rng.choice((Order.ORDER, Order.ARCHIVE))
+    return Act(at, what, robot=rng.randint(1, robots), pick=rng.randrange(100), release=rng.choice(RELEASES))
+
+
+def _hold(rng: random.Random, acts: Sequence[Act], robots: int, seconds: float) -> Act:
+    """Software holds, mostly around the time of an order for its robot."""
+    beside = rng.choice([act for act in acts if isinstance(act.what, Order)])
+    at = min(max(0.0, beside.at + rng.choice((-1.0, 1.0)) * rng.expovariate(1.0 / rng.choice(_HELD_S))), seconds)
+    robot = beside.robot or rng.randint(1, robots)
+    lasts = min(_LONGEST_HOLD_S, 1.0 + rng.expovariate(1.0 / rng.choice(_HELD_S)))
+    return Act(at, Deed.HOLD, robot=robot, seconds=lasts, pick=rng.randrange(100))
 
 
 def _moment(rng: random.Random, bursts: Sequence[float], seconds: float) -> float:

@@ -17,12 +17,18 @@ _MODE = "0644"
 
 
 class Fate(enum.StrEnum):
-    """What becomes of a deployment on a robot in fair weather."""
+    """What becomes of a deployment on a robot in fair weather; the later ones on a robot with such a gate only."""
 
     GOOD = "good"
     BAD_PATH = "bad path"
     BAD_CONTENT = "bad content"
     BAD_MODE = "bad mode"
+    BAD_CHECK = "fails its check"
+    BAD_APPLIED = "is not taken up"
+    BAD_HEALTH = "is not well"
+    VETOED = "is vetoed"
+    CUTS_OFF = "cuts off"
+    CRASHES = "crashes"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -33,6 +39,7 @@ class Load:
         texts: what its author wrote, by path.
         tree: what a reader finds where it is in force.
         restores: the deployment whose content it brings back, if it does.
+        confirm_s: its own term, if it has one.
     """
 
     manifest: Manifest
@@ -40,6 +47,7 @@ class Load:
     texts: Mapping[str, str]
     tree: Tree
     restores: str | None = None
+    confirm_s: int | None = None
 
     @property
     def id(self) -> str:
@@ -52,17 +60,30 @@ class Load:
         return cloud.Deployment(self.manifest.id, self.manifest.release, self.manifest.digest)
 
 
-def load(robot: int, number: int, fate: Fate = Fate.GOOD, release: str = RELEASES[0]) -> Load:
-    """The n-th deployment for a robot. Robots and numbers count from 1."""
+def load(
+    robot: int,
+    number: int,
+    fate: Fate = Fate.GOOD,
+    release: str = RELEASES[0],
+    confirm_s: int | None = None,
+    *,
+    by_reference: bool = False,
+) -> Load:
+    """The n-th deployment for a robot. Robots and numbers count from 1.
+
+    Args:
+        by_reference: all of its files but the first travel so.
+    """
     deployment = _id(robot, number)
     texts = {path: _text(deployment, path) for path in _PATHS[: 1 + number % len(_PATHS)]}
-    return _load(deployment, fate, release, texts)
+    made = dataclasses.replace(_load(deployment, fate, release, texts), confirm_s=confirm_s)
+    return _without_contents(made) if by_reference else made
 
 
 def restored(robot: int, number: int, old: Load) -> Load:
     """The n-th deployment for a robot, which brings back the content of an earlier one."""
     made = _load(_id(robot, number), old.fate, old.manifest.release, old.texts)
-    return dataclasses.replace(made, restores=old.id)
+    return dataclasses.replace(made, restores=old.id, confirm_s=old.confirm_s)
 
 
 def patched(robot: int, number: int, old: Load) -> Load:
@@ -70,6 +91,12 @@ def patched(robot: int, number: int, old: Load) -> Load:
     deployment, last = _id(robot, number), [*old.texts][-1]
     texts = {**old.texts, last: _text(deployment, last)}
     return _load(deployment, old.fate, old.manifest.release, texts)
+
+
+def _without_contents(made: Load) -> Load:
+    first, *others = made.manifest.instances
+    bare = (first, *(each.model_copy(update={"content": None}) for each in others))
+    return dataclasses.replace(made, manifest=made.manifest.model_copy(update={"instances": bare}))
 
 
 def _id(robot: int, number: int) -> str:
@@ -86,7 +113,7 @@ def _load(deployment: str, fate: Fate, release: str, texts: Mapping[str, str]) -
     if fate is Fate.BAD_PATH:
         first = first.model_copy(update={"path": "../stolen.yaml"})
     elif fate is Fate.BAD_CONTENT:
-        first = first.model_copy(update={"content": first.content.replace("part", "trap")})
+        first = first.model_copy(update={"content": texts[first.path].replace("part", "trap")})
     elif fate is Fate.BAD_MODE:
         first = first.model_copy(update={"mode": "0000"})
     instances = (first, *others)
@@ -96,7 +123,7 @@ def _load(deployment: str, fate: Fate, release: str, texts: Mapping[str, str]) -
         digest=digests.of_files(instance.file for instance in instances),
         instances=instances,
     )
-    tree = {instance.path: (instance.data, int(instance.mode, 8)) for instance in instances}
+    tree = {instance.path: (instance.data or b"", int(instance.mode, 8)) for instance in instances}
     return Load(manifest, fate, texts, tree)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import collections
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import NoReturn
 
 from shallop_device import store
@@ -18,6 +18,7 @@ from shallop_protocol.statuses import Activity, Error, Statuses, Target, may_bec
 from shallop_cloud.bench.simulation import wishes
 from shallop_cloud.bench.simulation.cargo import Load
 from shallop_cloud.bench.simulation.disk import Disk, Seen
+from shallop_cloud.bench.simulation.gate_checks import GateChecks
 from shallop_cloud.bench.simulation.violation import Violation
 from shallop_cloud.bench.simulation.wishes import Wish
 
@@ -41,11 +42,13 @@ class RobotChecks:
         signed: the deployments that the cloud ever signed for it; ``orders`` the digests of the orders.
         proven: those that were durably on its disk, whole and in sight, when it said so.
         keeps_all: it never lost its database.
+        gates: what must be true of holds and gates.
         most_published: gives the highest generation that the cloud knows to have sent to it.
     """
 
-    def __init__(self, name: str, loads: Mapping[str, Load], tell: Tell) -> None:
+    def __init__(self, name: str, loads: Mapping[str, Load], tell: Tell, gates: GateChecks) -> None:
         self.name = name
+        self.gates = gates
         self._tell = tell
         self.signed: set[str] = set()
         self.orders: set[str] = set()
@@ -59,6 +62,7 @@ class RobotChecks:
         self._position = (0, 0)
         self._held: dict[str, tuple[Activity, Error]] = {}
         self._said: tuple[int, bytes] = (0, b"")
+        self._touches = 0
         self._connects: collections.deque[float] = collections.deque()
 
     @property
@@ -98,8 +102,6 @@ class RobotChecks:
             self._fail("S2", f"under `current` is not {deployment} as it was signed, but {_shown(seen)}")
         if deployment not in self.signed:
             self._fail("S3", f"{deployment} is in sight and was never signed for this robot")
-        if self._held.get(deployment, (None, None))[1] is Error.FAILED:
-            self._fail("S9", f"{deployment} failed and is in sight")
 
     def disk_synced(self) -> None:
         """S2: what a reader would find if the power went now, and chance kept nothing of what was not synced."""
@@ -112,8 +114,15 @@ class RobotChecks:
             self._fail("S2", f"if the power went now, `current` would lead to {_shown(seen)}")
 
     def switches(self, target: str | None) -> None:
-        """S1, S17: ``current`` is about to lead elsewhere."""
+        """S1, S9, S17, S27: ``current`` is about to lead elsewhere."""
         assert self._store is not None
+        deployment = _deployment(target) if target else None
+        if self._held.get(deployment or "", (None, None))[1] is Error.FAILED:
+            self._fail("S9", f"{deployment} failed and comes into sight")
+        assert self._disk is not None
+        self._touches = self._disk.touches
+        self.gates.lies = self._disk.failures
+        self.gates.switches(deployment)
         order = self._store.memory.order
         if order is None:
             self._fail("S17", "what is in sight changes without an order")
@@ -123,12 +132,18 @@ class RobotChecks:
                 self._fail(
                     "S1", f"{_deployment(target)} comes into sight, which order {order.generation} does not name"
                 )
-        elif order.deployment is not None and self._held.get(self.visible or "", (None, None))[1] is not Error.FAILED:
+        elif order.deployment is not None and not self._is_forced(named):
             self._fail("S17", f"{self.visible} goes out of sight though order {order.generation} names {named}")
+
+    def _is_forced(self, named: Collection[str | None]) -> bool:
+        """Whether what is in sight failed, or was withdrawn before it was ever confirmed."""
+        activity, error = self._held.get(self.visible or "", (None, None))
+        return error is Error.FAILED or (activity is Activity.QUEUED and self.visible not in named)
 
     def booted(self, memory: store.Store) -> None:
         """S1: what was accepted is still known."""
         self._tell(self.name, "starts")
+        self.gates.started()
         self._store = memory
         self._check_position(memory.memory)
         self._held = _held(memory.memory)
@@ -146,6 +161,8 @@ class RobotChecks:
                 self._fail("S9", f"{holding} had failed and is {activity.value} now")
             if activity is Activity.DEPLOYED and error is Error.NONE and was != (activity, error):
                 self._check_proof(holding)
+                if was is None or was[0] is Activity.QUEUED:
+                    self.gates.confirmed(holding)
 
     def reports(self, seq: int, payload: bytes) -> None:
         """S6: a number that was used once never stands for anything else."""
@@ -153,9 +170,10 @@ class RobotChecks:
         if seq < before or (seq == before and body != payload):
             self._fail("S6", f"report {seq} is said after report {before}, or means another thing now")
         self._said = (seq, payload)
+        self.gates.asked(payload)
 
     def rests(self, memory: device.Memory) -> None:
-        """S14, S22: it has nothing to do, so database and disk agree and nothing is left over."""
+        """S9, S14, S22, S30: it has nothing to do, so database and disk agree and nothing is left over."""
         assert self._disk is not None
         wanted = memory.wanted
         if memory.order is None:
@@ -163,6 +181,9 @@ class RobotChecks:
         in_force = wanted is not None and wanted.activity is Activity.DEPLOYED and wanted.error is Error.NONE
         if wanted and in_force and self.visible != wanted.id:
             self._fail("S14", f"the database says that {wanted.id} is in force, the disk shows {self.visible}")
+        if self._held.get(self.visible or "", (None, None))[1] is Error.FAILED:
+            self._fail("S9", f"{self.visible} failed, and is in sight while the robot rests")
+        self.gates.rests()
         if memory.order.deployment is None and self.visible is not None:
             self._fail("S14", f"order {memory.order.generation} takes everything off, the disk shows {self.visible}")
         live = {holding.id for holding in memory.holdings if not holding.is_finished} | {memory.fallback}
@@ -188,6 +209,22 @@ class RobotChecks:
         self._position = (0, 0)
         self._held = {}
         self._said = (0, b"")
+        self.gates.forgot(self.visible)
+
+    def is_queued(self, deployment: str | None) -> bool:
+        """Whether the robot knows it as on its way, without a failure."""
+        activity, error = self._held.get(deployment or "", (None, None))
+        return activity is Activity.QUEUED and error is not Error.FAILED
+
+    def goes_on(self, memory: device.Memory) -> None:
+        """S29: a turn of the agent is over. There is no trial of what is not as it was written."""
+        assert self._disk is not None
+        self.gates.lies = self._disk.failures
+        wanted = memory.wanted
+        if self._seen and self._seen.is_rotten:
+            self.gates.rotten()
+            return
+        self.gates.goes_on(wanted.id if wanted and self.is_queued(wanted.id) else None)
 
     def _check_position(self, memory: device.Memory) -> None:
         if memory.position > self._position and memory.order:
@@ -207,7 +244,11 @@ class RobotChecks:
     def _check_proof(self, deployment: str) -> None:
         assert self._disk is not None
         seen = self._disk.seen(on_disk=True)
-        if seen is None or _deployment(seen.target) != deployment or seen.files != self._loads[deployment].tree:
+        is_touched = (
+            seen is not None and seen.is_rotten and self._disk.touches > self._touches
+        )  # since it was read back
+        is_whole = seen is not None and (seen.files == self._loads[deployment].tree or is_touched)
+        if seen is None or _deployment(seen.target) != deployment or not is_whole:
             words = f"after a power cut there would be {_shown(seen) if seen else 'nothing'}"
             self._fail("S13", f"{deployment} is called deployed, and {words}")
         self.proven.add(deployment)

@@ -83,6 +83,7 @@ class Disk:
         faulty: the chance that a step fails with EIO.
         rots: how many of the next files will hold other bytes than were written.
         has_lied: it once gave back what was not written, or failed where it should not.
+        failures: how many of its steps did not succeed; ``touches`` how often a stranger's hand changed a file.
         changed: called after each change; ``synced`` after names were put on the disk.
         switched: called with the text of ``current``, or None, before that changes.
     """
@@ -95,6 +96,8 @@ class Disk:
         self.faulty = 0.0
         self.rots = 0
         self.has_lied = False
+        self.failures = 0
+        self.touches = 0
         self.changed: Callable[[], None] = _unwatched
         self.synced: Callable[[], None] = _unwatched
         self.switched: Callable[[str | None], None] = _unwatched
@@ -108,6 +111,7 @@ class Disk:
         """
         self.power.step()
         if needs_space and self.full:
+            self.failures += 1
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
         self.look(path)
 
@@ -115,6 +119,7 @@ class Disk:
         """A step that only looks; raises OSError with EIO if the disk is in such a state."""
         if self.faulty and self._rng.random() < self.faulty:
             self.has_lied = True
+            self.failures += 1
             raise OSError(errno.EIO, os.strerror(errno.EIO), path)
 
     def change(self, directory: Directory, names: Mapping[str, Node | None]) -> None:
@@ -162,6 +167,7 @@ class Disk:
         file.kept = (file.data, file.mode)
         file.is_rotten = True
         self.has_lied = True
+        self.touches += 1
         self.changed()
         return True
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping
 
-from shallop_protocol import desired, dsse, topics
+from shallop_protocol import desired, dsse, echo, errors, messages, topics
 from shallop_protocol.topics import Kind
 
 from shallop_cloud.bench.simulation.acts import Act, Fault
@@ -158,6 +158,15 @@ class Faults:
         kind = Kind.REPORT if act.pick % 5 == 0 else Kind.DESIRED
         if self._broker.is_up:
             self._broker.publish(Message(TOPICS.of(wire, kind), payload, retain=True))
+            self._poison_echoes(act, wire)
+
+    def _poison_echoes(self, act: Act, wire: str) -> None:
+        """Old answers once more, those to others, and one that a stranger signed."""
+        echoed = self._shore.echoed
+        others = [sealed for other, all_ in echoed.items() if other != wire for sealed in all_[-1:]]
+        asks = self._broker.kept.get(TOPICS.of(wire, Kind.REPORT), b"")
+        chances = (*echoed[wire][:-1][-2:], *others[:1], *_forged_echo(wire, asks), b"{}")
+        self._broker.publish(Message(TOPICS.of(wire, Kind.ECHO), chances[act.pick % len(chances)]))
 
     def _restart_broker(self, act: Act) -> None:
         rng = random.Random(act.pick)  # noqa: S311  made to be repeated
@@ -193,6 +202,16 @@ class Faults:
             robot.boot()
 
         self._timeline.after(act.seconds, put)
+
+
+def _forged_echo(wire: str, report: bytes) -> list[bytes]:
+    """The answer to what a report asks, signed by a key that the robot does not know."""
+    try:
+        nonce = messages.parse_report(report, wire).nonce
+    except errors.ProtocolError:
+        nonce = None
+    made = echo.Echo(device=wire, nonce=nonce, epoch=1, generation=1) if nonce else None
+    return [echo.seal_echo(made, _STRANGER)] if made else []
 
 
 def _forged(wire: str) -> bytes:

@@ -203,6 +203,7 @@ class _Stream:
         self._descriptor = descriptor
         self._disk = disk
         self._file = file
+        self._at = 0
 
     def __enter__(self) -> _Stream:
         return self
@@ -223,7 +224,9 @@ class _Stream:
 
     def read(self, limit: int) -> bytes:
         self._disk.look("")
-        return self._file.data[:limit]
+        piece = self._file.data[self._at : self._at + limit]
+        self._at += len(piece)
+        return piece
 
 
 class _Entry:

@@ -28,8 +28,8 @@ class Operators:
         self._loads = loads
         self._made = dict.fromkeys(robots, 0)
         self._ways: Mapping[Order, Callable[[Act], None]] = {
-            Order.ORDER: lambda act: self._make(act, self.new_load(act.robot, act.fate, act.release), cloud.order),
-            Order.STAGE: lambda act: self._make(act, self.new_load(act.robot, act.fate, act.release), cloud.stage),
+            Order.ORDER: lambda act: self._make(act, self._new(act), cloud.order),
+            Order.STAGE: lambda act: self._make(act, self._new(act), cloud.stage),
             Order.DEPLOY: lambda act: self._review(act, cloud.deploy),
             Order.ARCHIVE: self._archive,
             Order.RESTAGE: lambda act: self._review(act, cloud.restage),
@@ -48,6 +48,10 @@ class Operators:
     def new_load(self, robot: int, fate: cargo.Fate, release: str) -> Load:
         """A deployment that is new."""
         return self._keep(cargo.load(robot, self._number(robot), fate, release))
+
+    def _new(self, act: Act) -> Load:
+        number, term = self._number(act.robot), act.confirm_s or None
+        return self._keep(cargo.load(act.robot, number, act.fate, act.release, term, by_reference=act.by_reference))
 
     def _make(self, act: Act, load: Load, decide: Callable[[cloud.Device, cloud.Deployment], cloud.Device]) -> None:
         self._ask(act.robot, Wish(lambda device: decide(device, load.deployment), made=load))

@@ -71,7 +71,7 @@ class _Watch:
 
 class _Rehearsal:
     def __init__(self, plan: Plan, seed: int) -> None:
-        self.world = World(f"plan/{seed}", plan.robots, most_lines=0)
+        self.world = World(f"plan/{seed}", plan.robots, most_lines=0, has_gates=False)
         self._plan = plan
         self._rng = random.Random(f"plan/{seed}/links")  # noqa: S311  made to be repeated
         self._robots = {robot.number: robot for robot in self.world.robots.values()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import concurrent.futures
 import contextlib
 import datetime
 import functools
@@ -11,18 +12,22 @@ import sqlite3
 import tempfile
 from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
+from typing import Any
 
 import sqlite_utils
 from shallop_device import agent, applier, files, identity, inbox, link, store, worker
 from shallop_protocol import device, dsse, ids, messages, topics
 from shallop_protocol.topics import Kind
 
+from shallop_cloud.bench.simulation import software
 from shallop_cloud.bench.simulation.broker import Broker, Line, Message
-from shallop_cloud.bench.simulation.cargo import Load
+from shallop_cloud.bench.simulation.cargo import Fate, Load
 from shallop_cloud.bench.simulation.checks import RobotChecks, Tell
 from shallop_cloud.bench.simulation.disk import Disk
+from shallop_cloud.bench.simulation.gate_checks import GateChecks
 from shallop_cloud.bench.simulation.kernel import Kernel
 from shallop_cloud.bench.simulation.power import Cut, Power
+from shallop_cloud.bench.simulation.software import Nature, Software
 from shallop_cloud.bench.simulation.timeline import Appointment, Timeline
 from shallop_cloud.bench.simulation.violation import Violation
 
@@ -31,6 +36,7 @@ SOFTWARE = messages.Agent(version="0", started_at=BEGINNING)
 PAUSE_S = (0.001, 0.02)
 """What one turn of an agent takes, at least and at most."""
 TOPICS = topics.Topics()
+_LOOK_S = 1e-6
 
 
 class Clock:
@@ -38,15 +44,20 @@ class Clock:
 
     Attributes:
         off: by how many seconds the wall clock is wrong.
+        boots: how often the machine was started.
     """
 
     def __init__(self, timeline: Timeline) -> None:
         self._timeline = timeline
         self.off = 0.0
+        self.boots = 1
+        self._last = -1.0
 
     def monotonic(self) -> float:
-        """The world's time."""
-        return self._timeline.now
+        """The world's time; a little of it passes with each look, as it does in one turn of a real agent."""
+        moment = self._timeline.now
+        self._last = moment if moment > self._last else self._last + _LOOK_S
+        return self._last
 
     def now(self) -> datetime.datetime:
         """The wall clock."""
@@ -55,6 +66,10 @@ class Clock:
     def synced(self) -> bool:
         """It says so, right or wrong."""
         return True
+
+    def boot(self) -> str:
+        """Each loss of power begins another."""
+        return str(self.boots)
 
 
 class Memory(store.Store):
@@ -70,18 +85,9 @@ class Memory(store.Store):
         self._disk = disk
         self._checks = checks
 
-    def remember(
-        self,
-        memory: device.Memory,
-        compose: Callable[[int], messages.Report],
-        *,
-        envelope: bytes | None = None,
-        applying: bool = False,
-        judged: bool = False,
-        again: bool = False,
-    ) -> None:
+    def remember(self, memory: device.Memory, compose: Callable[[int], messages.Report], **how: Any) -> None:
         """As the store does it; what is durable now is held against the rules."""
-        super().remember(memory, compose, envelope=envelope, applying=applying, judged=judged, again=again)
+        super().remember(memory, compose, **how)
         self._checks.remembered(self)
 
     @contextlib.contextmanager
@@ -103,9 +109,11 @@ class Robot:
     """One robot.
 
     Attributes:
+        who: its identity, as its agent has it.
         wire: its id in topics; ``number`` counts the robots from 1.
         is_on: it has power, and its agent runs.
         checks: what must be true of it.
+        software: what runs on it beside the agent.
     """
 
     def __init__(
@@ -118,6 +126,7 @@ class Robot:
         key: dsse.PublicKey,
         seed: str,
         tell: Tell,
+        nature: Nature = software.PLAIN,
     ) -> None:
         self.number = number
         self.device = ids.make(ids.Prefix.DEVICE, number.to_bytes(ids.RANDOM_BYTES, "big"))
@@ -132,7 +141,7 @@ class Robot:
         self._broker = broker
         self._kernel = kernel
         self.clock = Clock(timeline)
-        self._who = identity.Identity(
+        self.who = identity.Identity(
             device=self.device,
             name=f"robot-{number}",
             server="http://cloud",
@@ -144,7 +153,15 @@ class Robot:
             topics=TOPICS,
             keys={key.keyid: key},
         )
-        self.checks = RobotChecks(f"robot {number}", loads, tell)
+        name = f"robot {number}"
+        self._loads = loads
+        self._tell = tell
+        self.checks = RobotChecks(name, loads, tell, GateChecks(name, nature.rules, loads, timeline))
+        chances = random.Random(f"{seed}/software/{number}")  # noqa: S311  made to be repeated
+        self.software = Software(nature, loads, self.checks.gates, timeline, chances, self.hears)
+        self._chances = chances
+        self._life = 0
+        self._sees: tuple[str | None, int] = (None, 0)
         self._incarnations = 0
         self._replace_disk()
         self._replace_database()
@@ -160,19 +177,23 @@ class Robot:
         if self.is_on:
             return
         self.is_on = True
+        self._life += 1
         self._items.clear()
         try:
             self._memory = Memory(self._db, self.disk, self.checks)
             hands = worker.Worker(
-                self._who,
+                self.who,
                 self._memory,
-                applier.Applier(files.RootedFiles(Path(self._root))),
+                applier.Applier(files.RootedFiles(Path(self._root)), self.software),
                 time=self.clock,
                 rng=self._rng,
                 agent=SOFTWARE,
+                rules=self.software.nature.rules,
+                doing=self.software,
+                integrity="heal" if self.software.nature.heals else "report",
             )
             self._worker = hands
-            self._agent = agent.Agent(self._who, self._memory, hands, self, time=self.clock, rng=self._rng)
+            self._agent = agent.Agent(self.who, self._memory, hands, self, time=self.clock, rng=self._rng)
             self.checks.booted(self._memory)
             self._agent.start()
         except Cut as cut:
@@ -187,6 +208,8 @@ class Robot:
         if kept and self._network.random() < 0.5:
             self._db = _database(kept)
         self.disk.lose_power()
+        self.clock.boots += 1
+        self.checks.gates.lost_power(self.checks.visible)
 
     def kill(self, *, silently: bool = False) -> None:
         """The agent dies at once; what was written is still in the page cache.
@@ -196,6 +219,7 @@ class Robot:
         """
         self.is_on = False
         self._agent = None
+        self.software.call_off()
         if self._wake:
             self._wake.call_off()
         if self._line:
@@ -205,11 +229,14 @@ class Robot:
             self._db.rollback()
 
     def lose_database(self, *, keep_disk: bool) -> None:
-        """Its state is gone, and perhaps all that it had."""
+        """Its state is gone, and perhaps all that it had. A robot that was on trial of what cuts it off does not know
+        that any more, and would stay cut off: somebody goes there and makes it new."""
+        is_lost = self._is_cut_off()
         self.kill()
         self._replace_database()
-        if not keep_disk:
+        if is_lost or not keep_disk:
             self._replace_disk()
+            self.software.kept.clear()
         self.checks.forgot()
 
     def copy_of_database(self) -> bytes:
@@ -217,9 +244,13 @@ class Robot:
         return self._db.conn.serialize()
 
     def put_database(self, copy: bytes) -> None:
-        """Its state becomes an earlier one."""
+        """Its state becomes an earlier one; as ``lose_database`` says of one that was cut off."""
+        is_lost = self._is_cut_off()
         self.kill()
         self._db = _database(copy)
+        if is_lost:
+            self._replace_disk()
+            self.software.kept.clear()
         self.checks.forgot()
 
     @property
@@ -230,17 +261,83 @@ class Robot:
     @property
     def is_idle(self) -> bool:
         """It has nothing to do, and waits for nothing but its heartbeat."""
-        return self.is_on and not self._items and self._worker.wake_at is None
+        is_waiting = self._worker.wake_at is not None or self.software.is_busy
+        return self.is_on and not self._items and not is_waiting
+
+    def hold(self, name: str, seconds: float, *, released_after: float | None) -> None:
+        """Its software holds for at most so long, and may say when it is over."""
+        checks = self.checks.gates
+
+        def hold() -> None:
+            self._worker.passage.hold(name, "parking", seconds)
+            self._tell(self.checks.name, f"{name} holds for {seconds:.1f} s")
+            checks.holds(name, seconds)
+
+        def release() -> None:
+            self._worker.passage.release(name)
+            checks.released(name)
+
+        self._ask(hold)
+        if released_after is not None:
+            self._timeline.after(released_after, lambda: self._ask(release))
+
+    def _ask(self, act: Callable[[], None]) -> None:
+        """Has something done in the agent's thread, as its local door does."""
+        self.hears(inbox.Call(act, concurrent.futures.Future()))
+
+    def _look(self) -> None:
+        """Software sees what is in sight, in each life of the machine: it acknowledges, and some brings all down."""
+        seen = (self.checks.visible, self._life)
+        if seen == self._sees:
+            return
+        self._sees = seen
+        load = self._loads.get(seen[0] or "")
+        if load is None:
+            return
+        if load.fate is Fate.CRASHES and self.software.nature.tries(load):
+            self._timeline.after(self._chances.uniform(0.5, 5.0), lambda: self._crash(seen))
+        if self.software.nature.rules.health and self.software.nature.rules.health.acks:
+            self._timeline.after(self._chances.expovariate(1.0 / 3.0), lambda: self._acknowledge(load, seen))
+
+    def _crash(self, seen: tuple[str | None, int]) -> None:
+        if self.is_on and seen == self._sees and self.checks.is_queued(seen[0]):
+            self._tell(self.checks.name, f"{seen[0]} brings it down")
+            self.kill()
+            self._timeline.after(self._chances.expovariate(1.0 / 5.0), self.boot)
+
+    def _acknowledge(self, load: Load, seen: tuple[str | None, int]) -> None:
+        """Again and again, for as long as it is in sight and not confirmed."""
+        if not self.is_on or seen != self._sees or not self.checks.is_queued(load.id):
+            return
+        name = software.ACKNOWLEDGES
+        speaks, veto = self.software.verdict(load)
+
+        def acknowledge() -> None:
+            if self._worker.passage.acknowledge(name, load.id, veto) and veto is None:
+                self.checks.gates.acknowledged(name, load.id)
+
+        if speaks:
+            self._ask(acknowledge)
+        self._timeline.after(5.0, lambda: self._acknowledge(load, seen))
+
+    def _is_cut_off(self) -> bool:
+        """What is in sight lets no new connection out; only where a term is set that undoes it."""
+        load = self._loads.get(self.checks.visible or "")
+        return load is not None and load.fate is Fate.CUTS_OFF and self.software.nature.term(load) is not None
 
     # The agent's link.
 
     def open(self, connection: int) -> None:
         """As the port says."""
-        will = link.presence(self._who, self._memory.incarnation, connection, online=False)
+        will = link.presence(self.who, self._memory.incarnation, connection, online=False)
         topic = TOPICS.of(self.wire, Kind.PRESENCE)
-        wanted = (TOPICS.of(self.wire, Kind.DESIRED), TOPICS.hello)
-        peer = _Ears(self, connection)
+        wanted = (TOPICS.of(self.wire, Kind.DESIRED), TOPICS.of(self.wire, Kind.ECHO), TOPICS.hello)
+        peer = _Ears(self, connection, self._timeline.now)
         self.checks.connects(connection, self._timeline.now)
+        if self._is_cut_off():
+            self._line = None
+            self._timeline.after(1.0, lambda: self.hears(inbox.Lost(connection, "no route to the broker")))
+            return
         self._line = self._broker.connect(self.wire, peer, self._network, wanted, Message(topic, will, retain=True))
 
     def publish(self, kind: Kind, payload: bytes) -> int | None:
@@ -279,6 +376,8 @@ class Robot:
             return
         except Exception as error:
             raise Violation("S15", f"{self.checks.name}: the agent died: {type(error).__name__}: {error}") from error
+        self._look()
+        self.checks.goes_on(self.memory)
         if self.is_idle:
             self.checks.rests(self.memory)
         pause = self._pause()
@@ -309,16 +408,17 @@ class Robot:
 class _Ears:
     """What comes down one line, as items for the agent."""
 
-    def __init__(self, robot: Robot, connection: int) -> None:
+    def __init__(self, robot: Robot, connection: int, opened_at: float) -> None:
         self._robot = robot
         self._connection = connection
+        self._opened_at = opened_at
 
     def connected(self) -> None:
         self._robot.hears(inbox.Connected(self._connection))
 
     def delivered(self, message: Message) -> None:
-        is_hello = message.topic == TOPICS.hello
-        self._robot.hears(inbox.Greeted(message.payload) if is_hello else inbox.Ordered(message.payload))
+        self._robot.checks.gates.echoed(message.payload, self._opened_at)
+        self._robot.hears(link.heard(self._robot.who, message.topic, message.payload))
 
     def acknowledged(self, number: int) -> None:
         self._robot.hears(inbox.Acknowledged(self._connection, number))

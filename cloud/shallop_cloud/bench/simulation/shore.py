@@ -12,7 +12,7 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
-from shallop_protocol import cloud, desired, dsse, errors, ids, messages, topics
+from shallop_protocol import cloud, desired, dsse, echo, errors, ids, messages, topics
 from shallop_protocol.statuses import Activity
 from shallop_protocol.topics import Kind
 
@@ -60,7 +60,7 @@ class Shore:
     Attributes:
         records: its database, by the robots' ids on the wire.
         is_up: the process runs.
-        said: how many orders it sent to each robot.
+        said: how many orders it sent to each robot; ``echoed`` its answers to each.
     """
 
     def __init__(
@@ -90,6 +90,8 @@ class Shore:
         self._life = 0
         self._failures = 0
         self._again: set[str] = set()
+        self._echoes: dict[str, echo.Echo] = {}
+        self.echoed: dict[str, list[bytes]] = {wire: [] for wire in robots}
         self._came_up = False
         self._reassert_at = 0.0
         self._tidy_at = 0.0
@@ -106,6 +108,7 @@ class Shore:
             self._life += 1
             self._failures = 0
             self._again = set()
+            self._echoes = {}
             self._came_up = False
             self._reassert_at = self._timeline.now + REASSERT_EVERY_S
             self._connect()
@@ -207,8 +210,11 @@ class Shore:
         return self._line is not None and self._line.is_open and self._line.is_known
 
     def _send_all(self) -> None:
+        echoes, self._echoes = self._echoes, {}
         if self._line is None or not self._is_connected:
             return
+        for wire, answer in echoes.items():
+            self._answer(wire, answer)
         if self._came_up:
             self._came_up = False
             spread = min(300.0, len(self.records) / HELLO_PER_SECOND)
@@ -258,6 +264,13 @@ class Shore:
             self._tell("the cloud", f"to {self._robots[wire].checks.name}, {words}")
             self._line.publish(Message(TOPICS.of(wire, Kind.DESIRED), self._seal(wire, device), retain=True))
 
+    def _answer(self, wire: str, answer: echo.Echo) -> None:
+        assert self._line is not None
+        sealed = echo.seal_echo(answer, self._signer)
+        self._robots[wire].checks.gates.echoes[sealed] = answer.nonce
+        self.echoed[wire].append(sealed)
+        self._line.publish(Message(TOPICS.of(wire, Kind.ECHO), sealed))
+
     def _seal(self, wire: str, device: cloud.Device) -> bytes:
         key = (wire, device.epoch, device.generation, device.desired, device.fallback)
         if key not in self._sealed:
@@ -270,6 +283,7 @@ class Shore:
                 issued_at=BEGINNING,
                 deployment=self._loads[device.desired].manifest if device.desired else None,
                 fallback=device.fallback,
+                confirm_s=self._loads[device.desired].confirm_s if device.desired else None,
             )
             self._robots[wire].checks.orders.add(order.digest)
             self._sealed[key] = desired.seal_desired(order, self._signer)
@@ -296,6 +310,11 @@ class Shore:
             return
         self.checks[wire].heard(report, record.taken)
         self._record(wire, after, {**record.taken, report.incarnation: report.seq})
+        if report.nonce is not None:
+            self._echoes[wire] = echo.Echo(
+                device=wire, nonce=report.nonce, epoch=after.epoch, generation=after.generation
+            )
+            self._wake_after(0.0)
         if before.incarnation != after.incarnation and not after.in_sync:
             self._again.add(wire)
             self._wake_after(0.0)

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 
 from shallop_protocol import dsse
 
-from shallop_cloud.bench.simulation import cargo
-from shallop_cloud.bench.simulation.acts import Act, Fault, Order
+from shallop_cloud.bench.simulation import cargo, software
+from shallop_cloud.bench.simulation.acts import Act, Deed, Fault, Order
 from shallop_cloud.bench.simulation.broker import Broker, Habits, Mood
 from shallop_cloud.bench.simulation.faults import Faults
 from shallop_cloud.bench.simulation.kernel import Kernel
@@ -30,9 +30,10 @@ class World:
 
     Args:
         most_lines: how long the trace gets before its beginning is forgotten; None for never.
+        has_gates: some robots have hooks, software that acknowledges, and terms. Otherwise all are plain.
     """
 
-    def __init__(self, seed: str, robots: int, most_lines: int | None = None) -> None:
+    def __init__(self, seed: str, robots: int, most_lines: int | None = None, *, has_gates: bool = True) -> None:
         self.timeline = Timeline()
         self.trace: collections.deque[str] = collections.deque(maxlen=most_lines)
         self.kernel = Kernel()
@@ -48,7 +49,10 @@ class World:
         self.broker = Broker(self.timeline, self._stream(seed, "broker"), habits)
         self.robots: dict[str, Robot] = {}
         for number in range(1, robots + 1):
-            robot = Robot(number, self.timeline, self.broker, self.kernel, self.loads, _SIGNER.key, seed, self.tell)
+            nature = software.draw(self._stream(seed, f"nature/{number}")) if has_gates else software.PLAIN
+            robot = Robot(
+                number, self.timeline, self.broker, self.kernel, self.loads, _SIGNER.key, seed, self.tell, nature
+            )
             self.robots[robot.wire] = robot
         self.shore = Shore(
             self.timeline,
@@ -59,7 +63,7 @@ class World:
             self._stream(seed, "cloud"),
             self.tell,
         )
-        by_number = {robot.number: robot for robot in self.robots.values()}
+        self._by_number = by_number = {robot.number: robot for robot in self.robots.values()}
         self.operators = Operators(self.timeline, self.shore, by_number, self.loads)
         self._faults = Faults(self.timeline, self.broker, self.shore, by_number, self.tell)
 
@@ -85,6 +89,7 @@ class World:
             robot.disk.full = robot.number == outcast
             robot.disk.recover()
             robot.disk.rots = 0
+            robot.software.is_calm = True
             robot.boot()
             if robot.number == outcast:
                 self.broker.cut_off(robot.wire)
@@ -95,13 +100,23 @@ class World:
 
     def _doing(self, act: Act) -> Callable[[], None]:
         def do() -> None:
-            self.tell("the world" if isinstance(act.what, Fault) else "operator", str(act))
-            if isinstance(act.what, Order):
-                self.operators.happen(act, act.what)
-            else:
-                self._faults.happen(act, act.what)
+            match act.what:
+                case Order():
+                    self.tell("operator", str(act))
+                    self.operators.happen(act, act.what)
+                case Fault():
+                    self.tell("the world", str(act))
+                    self._faults.happen(act, act.what)
+                case Deed():
+                    self._hold(act)
 
         return do
+
+    def _hold(self, act: Act) -> None:
+        """Robot software holds; a third of it forgets to say when it is over."""
+        name = f"software-{act.pick % 2}"
+        released = None if act.pick % 3 == 0 else act.seconds * act.pick / 100.0
+        self._by_number[act.robot].hold(name, act.seconds, released_after=released)
 
     @staticmethod
     def _stream(seed: str, name: str) -> random.Random:

@@ -23,10 +23,10 @@ def test_a_full_disk_takes_nothing_new_until_its_time_is_over(tmp_path: Path) ->
     root, spoiled = tmp_path / "root", tmp_path / "spoiled.json"
     root.mkdir()
     disk = SpoiledFiles(root, spoiled)
-    disk.write("before", b"kept", 0o644)
+    disk.write("before", [b"kept"], 0o644)
     Spoiled(full_until=time.monotonic() + 3_600).write(spoiled)
     for act in (
-        lambda: disk.write("file", b"", 0o644),
+        lambda: disk.write("file", [b""], 0o644),
         lambda: disk.make_directory("directory"),
         lambda: disk.link("link", "before"),
     ):
@@ -34,9 +34,9 @@ def test_a_full_disk_takes_nothing_new_until_its_time_is_over(tmp_path: Path) ->
             act()
         assert raised.value.errno == errno.ENOSPC
     disk.rename("before", "after")
-    assert disk.read("after", 10).data == b"kept"
+    assert list(disk.read("after")) == [b"kept"]
     Spoiled(full_until=time.monotonic()).write(spoiled)
-    disk.write("file", b"there is room", 0o644)
+    disk.write("file", [b"there is room"], 0o644)
     assert sorted(disk.entries("")) == ["after", "file"]
 
 

@@ -12,7 +12,7 @@ import pytest
 from shallop_cloud.bench.simulated.robot import Crew, Robot
 from shallop_cloud.bench.simulated.roster import Seat
 from shallop_device import agent, inbox, testing
-from shallop_device.agent import HEARTBEAT_S
+from shallop_device.agent import HEARTBEAT_S, PRESENCE_S
 from shallop_protocol import messages
 from shallop_protocol.topics import Kind
 
@@ -217,14 +217,19 @@ def test_a_hello_is_answered_within_its_spread(simulated: Simulated) -> None:
     said = len(simulated.said)
     assert 0 < simulated.due < 10.0
     simulated.sleep()
-    assert [kind for kind, _ in simulated.said[said:]] == [Kind.REPORT]
-
-
-def test_a_heartbeat_is_a_new_report_and_presence(simulated: Simulated) -> None:
-    said, seq = len(simulated.said), simulated.report.seq
-    assert HEARTBEAT_S / 2 <= simulated.due <= HEARTBEAT_S
-    simulated.sleep()
     assert [kind for kind, _ in simulated.said[said:]] == [Kind.PRESENCE, Kind.REPORT]
+
+
+def test_presence_is_said_now_and_then_and_a_new_report_more_rarely(simulated: Simulated) -> None:
+    said, seq = len(simulated.said), simulated.report.seq
+    assert PRESENCE_S / 2 <= simulated.due <= PRESENCE_S
+    due = 0.0
+    while simulated.said[-1][0] is not Kind.REPORT or len(simulated.said) == said:
+        due = simulated.due
+        simulated.sleep()
+    assert HEARTBEAT_S / 2 <= due <= HEARTBEAT_S
+    told = [kind for kind, _ in simulated.said[said:]]
+    assert told == [*[Kind.PRESENCE] * (len(told) - 1), Kind.REPORT]
     assert simulated.report.seq == seq + 1
 
 

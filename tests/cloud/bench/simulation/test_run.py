@@ -46,6 +46,8 @@ def test_much_happens():
         "loses its power",
         "dies",
         "to be offline",
+        "holds for",
+        "brings it down",
     ):
         assert words in seen, words
 
@@ -80,7 +82,7 @@ def test_a_mistake_is_found_and_its_shortest_run_is_shorter_and_fails_in_the_sam
 @pytest.mark.parametrize(
     ("module", "name", "mistake", "invariant"),
     [
-        (applier.Applier, "tidy", lambda self, damaged: None, "S22"),
+        (applier.Applier, "tidy", lambda self, *_: None, "S22"),
         (cloud, "is_current", lambda heard, incarnation, connection: True, "M5"),
         (cloud, "_settle", lambda device, ignored: cloud.Ingested(device), "S8"),
     ],
@@ -92,11 +94,11 @@ def test_mistakes_are_found(monkeypatch, module, name, mistake, invariant):
     assert (first_failure().violation or ("",))[0] == invariant
 
 
-def test_without_faults_there_are_orders_only():
+def test_without_faults_there_are_orders_and_holds_only():
     planned = [act for _, act in run.plan(3, Options(faults=frozenset()))]
 
     assert planned
-    assert all(isinstance(act.what, acts.Order) for act in planned)
+    assert all(isinstance(act.what, acts.Order | acts.Deed) for act in planned)
 
 
 def test_every_fault_has_a_meaning():
