@@ -1,0 +1,1 @@
+../follow-current/follow_current.py
