@@ -14,6 +14,7 @@ import random
 import socket
 import sqlite3
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -101,8 +102,9 @@ class _RecordedFiles(files.RootedFiles):
         super().make_directory(path)
         self._steps.append(Step("make_directory", path))
 
-    def write(self, path: str, data: bytes, mode: int) -> None:
-        super().write(path, data, mode)
+    def write(self, path: str, chunks: Iterable[bytes], mode: int) -> None:
+        data = b"".join(chunks)
+        super().write(path, [data], mode)
         self._steps.append(Step("write", path, size=len(data)))
 
     def sync_directory(self, path: str) -> None:

@@ -94,7 +94,7 @@ class _Fill:
         ]
         slot = {"config_type": "motion", "key": "default", "schema_id": schema, "format": "yaml", "path": "motion.yaml"}
         texts = [f"speed: {number}\n".encode() for number in range(_CONTENTS)]
-        contents = [{"digest": digests.of_bytes(text), "data": text} for text in texts]
+        data = {digests.of_bytes(text): text for text in texts}
         instances = [
             {
                 "id": self._id(ids.Prefix.INSTANCE),
@@ -102,18 +102,20 @@ class _Fill:
                 "config_type": "motion",
                 "slot": "default",
                 "path": "motion.yaml",
-                "digest": content["digest"],
-                "size": len(content["data"]),
+                "digest": digest,
+                "size": len(text),
                 "created_at": at,
             }
-            for content in contents
+            for digest, text in data.items()
         ]
         self._instances = [(row["id"], row["digest"]) for row in instances]
         self._insert(tables.releases, releases)
         opaque: Row = {"id": schema, "digest": digests.of_bytes(b"opaque"), "definition": "opaque", "created_at": at}
         self._insert(tables.config_schemas, [opaque])
         self._insert(tables.slots, [{"release_id": row["id"], **slot, "required": True} for row in releases])
-        self._insert(tables.contents, contents)
+        whole: Row = {"is_text": True, "is_whole": True, "uploaded_at": None}
+        self._insert(tables.contents, [{"digest": key, "size": len(text), **whole} for key, text in data.items()])
+        self._insert(tables.content_chunks, [{"digest": key, "start": 0, "data": text} for key, text in data.items()])
         self._insert(tables.config_instances, instances)
 
     def _device(self, number: int) -> Row:

@@ -166,6 +166,25 @@ GOALS = [
         )
         for engine, title in {"sqlite": "SQLite", "postgresql": "PostgreSQL"}.items()
     ),
+    Goal("the agent takes 40 MB of memory", "footprint_agent", "rss_mb", "at most", 40, unit="MB"),
+    Goal("the agent is ready in 0.5 s", "footprint_agent", "start_to_ready_seconds", "at most", 0.5, unit="s"),
+    Goal("the idle agent takes 0.1% of a core", "footprint_agent", "idle_cpu_percent", "at most", 0.1, unit="%"),
+    Goal(
+        "an idle robot: 1 MB of MQTT in 30 days, both ways",
+        "idle_traffic",
+        "standard.mqtt_mb",
+        "at most",
+        1,
+        unit="MB",
+    ),
+    Goal(
+        "an idle robot that pays for traffic: 1 MB in 30 days, headers of TCP and IP included",
+        "idle_traffic",
+        "metered.with_tcp_ip_mb",
+        "at most",
+        1,
+        unit="MB",
+    ),
     Goal("ahead of etcd and NATS in throughput", "peers", "shallop_ahead_in_throughput", "true"),
     Goal("ahead of etcd and NATS in the 99th percentile", "peers", "shallop_ahead_in_p99", "true"),
 ]
@@ -233,6 +252,9 @@ def generated(results: Sequence[Result]) -> str:
     parts += _section("Beside etcd and NATS", _peers(results))
     for name, title in {"cold_start": "Cold start", "growth": "Growth", "footprint": "Footprint"}.items():
         parts += _section(title, "\n\n".join(_fields(each) for each in _of(results, name)))
+    footprint = "\n\n".join(_fields(each) for each in _of(results, "footprint_agent"))
+    parts += _section("The agent's footprint", footprint)
+    parts += _section("Idle traffic", "\n\n".join(_fields(each) for each in _of(results, "idle_traffic")))
     parts += _section("Scale", _scale(results))
     parts += _section("Where this was measured", _environments(results))
     return "\n\n".join(parts)
