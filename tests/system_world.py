@@ -22,6 +22,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 EXAMPLE = REPOSITORY / "examples" / "mobile-robot"
 ROBOTS = REPOSITORY.parent / "shared" / "robots"
 SHALLOP = [sys.executable, "-c", "import sys; from shallop_cloud.cli import main; sys.exit(main())"]
+SHALLOPD = [sys.executable, "-c", "import sys; from shallop_device.cli import main; sys.exit(main())"]
 WITHIN_S = 60.0
 
 
@@ -34,7 +35,7 @@ def wait(what: str, holds: Callable[[], bool], within: float = WITHIN_S) -> None
             if holds():
                 return
             last = None
-        except (httpx.HTTPError, KeyError, IndexError) as error:
+        except (httpx.HTTPError, KeyError, IndexError, FileNotFoundError) as error:
             last = error
         time.sleep(0.05)
     raise AssertionError(f"after {within} s it is still not so that {what}" + (f" ({last!r})" if last else ""))
@@ -151,16 +152,11 @@ class World:
     def run(self, *arguments: str, cwd: Path | None = None) -> Result:
         """A ``shallop`` command, as a person would run it."""
         environment = {**os.environ, "SHALLOP_URL": self.url, "SHALLOP_TOKEN": self.token, "NO_COLOR": "1"}
-        done = subprocess.run(
-            [*SHALLOP, *arguments],
-            cwd=cwd or self.directory,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        return Result(done.returncode, done.stdout, done.stderr)
+        return _run([*SHALLOP, *arguments], cwd or self.directory, environment)
+
+    def shallopd(self, *arguments: str) -> Result:
+        """A ``shallopd`` command, as a person would run it on a robot."""
+        return _run([*SHALLOPD, *arguments], self.directory, dict(os.environ))
 
     def must(self, *arguments: str, cwd: Path | None = None) -> Any:
         """The JSON of a command that succeeds."""
@@ -190,6 +186,11 @@ class Result:
     code: int
     out: str
     err: str
+
+
+def _run(command: list[str], cwd: Path, environment: dict[str, str]) -> Result:
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    return Result(done.returncode, done.stdout, done.stderr)
 
 
 def example_configs(motion_control: str = "motion-control.yaml") -> list[str]:

@@ -10,7 +10,7 @@ import system_world
 from system_world import World
 
 
-@pytest.fixture(params=["amqtt", pytest.param("mosquitto", marks=pytest.mark.mosquitto)])
+@pytest.fixture(params=["amqtt", pytest.param("mosquitto", marks=[pytest.mark.mosquitto, pytest.mark.slow])])
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     """A broker and a cloud that run, without robots yet."""
     if request.param == "mosquitto" and system_world.find_mosquitto() is None:

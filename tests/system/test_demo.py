@@ -5,9 +5,11 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import pytest
 from system_world import SHALLOP
 
 
+@pytest.mark.slow  # and a step of CI by itself
 def test_all_of_it_happens(tmp_path: Path) -> None:
     where = tmp_path / "demo"
     done = subprocess.run(

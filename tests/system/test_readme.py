@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shutil
@@ -54,7 +55,8 @@ def test_by_hand(tmp_path: Path) -> None:
     ready = {"server": tmp_path / "shallop-data" / "admin.token"}
     said = ""
     try:
-        for terminal, text in [*_blocks("The same by hand"), *_blocks("Prepare, review, roll back")]:
+        sections = ("The same by hand", "Prepare, review, roll back", "The robot has a say")
+        for terminal, text in itertools.chain.from_iterable(map(_blocks, sections)):
             if terminal:
                 with (tmp_path / f"{terminal}.log").open("wb") as log:
                     background.append(
@@ -91,6 +93,7 @@ def test_by_hand(tmp_path: Path) -> None:
     assert "amr-1: in sync" in said
     assert "restores:" in said
     assert "whole: " in said
+    assert "held by docking: parking at charger 2" in said
 
 
 @pytest.mark.slow
