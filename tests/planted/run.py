@@ -25,6 +25,7 @@ ROOT = HERE.parent.parent
 PACKAGES = ("protocol/shallop_protocol", "device/shallop_device", "cloud/shallop_cloud")
 _SHALLOP = "import sys; from shallop_cloud import cli; sys.exit(cli.main())"
 _LAST = re.compile(r"seeds: (\d+), violations: (\d+)\Z")
+_OUTDATED = re.compile(r"the agent died: (AttributeError|NameError|ImportError)")
 _FOUND = re.compile(r"^seed (\d+) violates (.*)$", re.MULTILINE)
 
 
@@ -96,6 +97,8 @@ def simulate(patch: Path | None) -> tuple[int, str | None]:
     if last is None:
         raise PlantingError(f"{patch and patch.name}: the simulation broke:\n{ran.stderr[-2000:]}")
     violation = _FOUND.search(ran.stdout)
+    if violation and _OUTDATED.search(violation[2]):
+        raise PlantingError(f"{patch and patch.name}: it names what the source has no more: {violation[2][:140]}")
     return int(last[1]), f"seed {violation[1]}: {violation[2][:140]}" if violation else None
 
 
