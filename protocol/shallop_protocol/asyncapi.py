@@ -18,9 +18,9 @@ from typing import Any
 import pydantic.json_schema
 
 from shallop_protocol import asyncapi_prose as prose
-from shallop_protocol import desired, digests, dsse, echo, messages
+from shallop_protocol import desired, digests, dsse, echo, keys, messages
 from shallop_protocol.statuses import Activity, Error
-from shallop_protocol.topics import DEFAULT_ROOT, RETAINED, TO_DEVICE, Kind, Topics
+from shallop_protocol.topics import CLOUD, DEFAULT_ROOT, RETAINED, TO_ALL, TO_DEVICE, Kind
 
 Json = dict[str, Any]  # Any: a JSON value
 
@@ -39,7 +39,10 @@ _MESSAGES: tuple[type[messages.Message], ...] = (
     messages.Event,
     messages.Hello,
     echo.Echo,
+    keys.KeyList,
 )
+
+_PAYLOAD_TYPES = (desired.PAYLOAD_TYPE, desired.PAYLOAD_TYPE_GZIP, echo.PAYLOAD_TYPE, keys.PAYLOAD_TYPE)
 
 ENVELOPE: Json = {
     "type": "object",
@@ -47,11 +50,11 @@ ENVELOPE: Json = {
     "description": prose.ENVELOPE,
     "required": ["payloadType", "payload", "signatures"],
     "properties": {
-        "payloadType": {"type": "string", "enum": [desired.PAYLOAD_TYPE, desired.PAYLOAD_TYPE_GZIP, echo.PAYLOAD_TYPE]},
+        "payloadType": {"type": "string", "enum": [*_PAYLOAD_TYPES]},
         "payload": {
             "type": "string",
             "contentEncoding": "base64",
-            "description": "The bytes of a Desired in JSON, after gzip where the payload type says so, or of an Echo.",
+            "description": "A Desired in JSON, after gzip where the payload type says so; an Echo; or a KeyList.",
         },
         "signatures": {
             "type": "array",
@@ -153,6 +156,7 @@ def examples() -> dict[str, Json]:
         "Event": event,
         "Hello": messages.Hello(spread_s=12.5),
         "Echo": _echo(),
+        "KeyList": _listed(),
     }
     return {
         "Envelope": json.loads(desired.seal_desired(order, _SIGNER)),
@@ -189,6 +193,11 @@ def _echo() -> echo.Echo:
     return echo.Echo(device=_ROBOT, nonce="q3Vb0hXn2kQm8sZt", epoch=1, generation=17)
 
 
+def _listed() -> keys.KeyList:
+    key = keys.SigningKey(key=_SIGNER.key.text, state=keys.KeyState.ACTIVE)
+    return keys.KeyList(version=3, epoch=1, issued_at=_NOW, signing_keys=(key,))
+
+
 def _definitions(reference: str) -> Json:
     generated = pydantic.json_schema.models_json_schema(
         [(model, "validation") for model in _MESSAGES], ref_template=reference
@@ -202,12 +211,12 @@ def _definitions(reference: str) -> Json:
 
 def _channel(kind: Kind) -> Json:
     channel: Json = {
-        "address": Topics().hello if kind is Kind.HELLO else f"{DEFAULT_ROOT}/{{device}}/{kind.value}",
+        "address": f"{DEFAULT_ROOT}/{CLOUD if kind in TO_ALL else '{device}'}/{kind.value}",
         "title": kind.value,
         "description": prose.CHANNELS[kind],
         "messages": {kind.value: {"$ref": f"#/components/messages/{kind.value}"}},
     }
-    if kind is not Kind.HELLO:
+    if kind not in TO_ALL:
         channel["parameters"] = {"device": {"description": prose.DEVICE, "examples": [_ROBOT]}}
     return channel
 
@@ -217,7 +226,7 @@ def _operation_name(kind: Kind) -> str:
 
 
 def _is_sent(kind: Kind) -> bool:
-    return kind is Kind.HELLO or kind in TO_DEVICE
+    return kind in TO_ALL | TO_DEVICE
 
 
 def _operation(kind: Kind) -> Json:
@@ -231,8 +240,9 @@ def _operation(kind: Kind) -> Json:
 
 
 def _message(kind: Kind) -> Json:
-    schema = "Envelope" if kind in TO_DEVICE else kind.value.capitalize()
-    example = json.loads(echo.seal_echo(_echo(), _SIGNER)) if kind is Kind.ECHO else examples()[schema]
+    sealed = {Kind.ECHO: echo.seal_echo(_echo(), _SIGNER), Kind.KEYS: keys.seal_key_list(_listed(), [_SIGNER])}
+    schema = "Envelope" if kind in sealed or kind is Kind.DESIRED else kind.value.capitalize()
+    example = json.loads(sealed[kind]) if kind in sealed else examples()[schema]
     return {
         "name": kind.value,
         "title": kind.value,

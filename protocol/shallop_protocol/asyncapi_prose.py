@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shallop_protocol import desired, device, dsse, messages, strict_json
+from shallop_protocol import desired, device, dsse, keys, messages, strict_json
 from shallop_protocol.topics import Kind
 
 INFO = f"""\
@@ -21,25 +21,35 @@ nothing on the robot.
 
 1. Connect with the device id in lower case as client id and user name, a clean session, and a last will on the presence
    topic (see the channel *presence*).
-2. Subscribe, at QoS 1 and by their exact names, to its own *desired* and *echo* and to *hello*. Wildcards and shared
-   subscriptions are refused. A robot that never asks for an echo may leave *echo* out.
+2. Subscribe, at QoS 1 and by their exact names, to *keys*, to its own *desired* and *echo*, and to *hello*. Wildcards
+   and shared subscriptions are refused. A robot that never asks for an echo may leave *echo* out.
 3. Publish *presence* `online`, then its *report*.
 4. Before each attempt to connect, the first one included, wait a random moment; wait longer and longer while attempts
    are refused.
+
+## Whose orders count
+
+A robot pins the public root keys when it enrols, for ever, and the threshold: so many of them together sign a *key
+list*. The answer to its enrolment brings the first one; the topic *keys* the newest. A key list is taken if enough
+roots signed it, its `version` is higher than that of the one in force, and its `epoch` is not lower. Store it durably,
+then judge again what was refused with `bad_signature` or `wrong_epoch`: an order may arrive before the list that it
+needs. A key list changes nothing of what runs.
 
 ## Taking an order
 
 An order is taken only if all of this holds, checked in this order:
 
-1. The envelope is at most {desired.MAX_ENVELOPE_BYTES} bytes, and a pinned key signed it.
+1. The envelope is at most {desired.MAX_ENVELOPE_BYTES} bytes, and a key signed it that is active in the key list.
 2. The payload type is known; what it unpacks to is at most {desired.MAX_PAYLOAD_BYTES} bytes.
 3. `v` is {messages.VERSION}, and the fields are those of the schema *Desired*.
 4. `device` is the robot's own id.
-5. `(epoch, generation)`, compared as a pair, is higher than that of any order taken before. If it is equal, and
+5. `epoch` is that of the key list; otherwise `wrong_epoch`. `(epoch, generation)`, compared as a pair, is not lower
+   than the `floor` of the enrolment's answer; otherwise `outdated`.
+6. `(epoch, generation)` is higher than that of any order taken before. If it is equal, and
    deployment id, deployment digest and fallback are the same, there is nothing to do but to publish the report again.
    If it is equal and one of them differs, the order is refused with code `conflicting_generation`. If it is lower, it
    is refused with `older_generation`.
-6. A deployment that was ordered before has the digest that it had then; otherwise `conflicting_deployment`.
+7. A deployment that was ordered before has the digest that it had then; otherwise `conflicting_deployment`.
 
 Store an order durably before acting on it. A refused message changes nothing but the field `refused` of the next
 report; the codes of what could not be read are `too_large`, `malformed`, `unsupported`, `bad_signature` and
@@ -103,10 +113,11 @@ in bytes in decimal, and PAYLOAD the bytes after base64 and before decompression
 
     "DSSEv1" SP LEN(payloadType) SP payloadType SP LEN(PAYLOAD) SP PAYLOAD
 
-One signature by a pinned key is enough; those by other keys are passed over; at most {dsse.MAX_SIGNATURES} are looked
-at. Look at nothing in the payload before the signature was found good. With `{desired.PAYLOAD_TYPE_GZIP}` the payload
-is one gzip member with nothing behind it. The signature of the example is by the key whose 32 private bytes are
-00 01 02 … 1f: use it to test an implementation, and pin it nowhere.
+One signature by a trusted key is enough, for a key list as many as the threshold says, each by another key; those by
+other keys are passed over; at most {dsse.MAX_SIGNATURES} are looked at. Look at nothing in the payload before the
+signature was found good. With `{desired.PAYLOAD_TYPE_GZIP}` the payload is one gzip member with nothing behind it. The
+signature of the example is by the key whose 32 private bytes are 00 01 02 … 1f: use it to test an
+implementation, and pin it nowhere.
 """
 
 KEY_ID = (
@@ -140,7 +151,10 @@ now and then as a heartbeat.
 * `digest` is computed from what was read back from the disk. The cloud believes `deployed` only with the right one.
 * `waiting` says why a deployment is not brought on though nothing is wrong: `held`, `fetching`, `checking`, `on_trial`,
   `offline`. `integrity` says that files on the disk are not what was written, and that the robot leaves them so.
-* `nonce` asks for an echo.
+* `nonce` asks for an echo. A robot asks on each connection and now and then. If for long, by a clock that nobody sets,
+  no echo came that knows of nothing newer than the robot has, then somebody may be holding the cloud's messages back:
+  `stale` says so. What runs stays.
+* `keys` is the version of the key list that the robot goes by.
 * `refused` is the newest message that was not taken, until an order is taken.
 * If a report would be too large, cut the words of its reasons, and leave out the oldest finished deployments.
 """,
@@ -157,8 +171,12 @@ of an `offline` that is not its own says `online` again.
     ),
     Kind.ECHO: (
         "The cloud's answer to a report with a `nonce`: that nonce, and the epoch and generation of its newest order, "
-        "signed. Not retained. The payload of its envelope is described by the schema *Echo*. An echo with another "
-        "nonce says nothing."
+        "and the version of its newest key list, signed. Not retained. The payload of its envelope is described by the "
+        "schema *Echo*. An echo with another nonce says nothing."
+    ),
+    Kind.KEYS: (
+        "The key list, signed by the roots, retained: the same for every robot. The payload of its envelope is "
+        f"described by the schema *KeyList*; its type is `{keys.PAYLOAD_TYPE}`."
     ),
 }
 
@@ -169,6 +187,7 @@ OPERATIONS = {
     Kind.EVENT: "A robot says what happened along the way.",
     Kind.HELLO: "The cloud asks every robot to report again.",
     Kind.ECHO: "The cloud proves to one robot that its report arrived.",
+    Kind.KEYS: "The roots say whose orders count.",
 }
 
 _SMALL = f"At most {messages.MAX_SMALL_BYTES} bytes."
@@ -182,4 +201,5 @@ LIMITS = {
     Kind.EVENT: _SMALL,
     Kind.HELLO: _SMALL,
     Kind.ECHO: _SMALL,
+    Kind.KEYS: f"At most {keys.MAX_BYTES} bytes, {keys.MAX_KEYS} keys, of which {keys.MAX_ACTIVE} may be active.",
 }

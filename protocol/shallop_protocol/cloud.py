@@ -2,7 +2,7 @@
 recorded comes out. The store writes the difference, and one history row for each change, in one transaction.
 
 Acts are the operator's: ``stage``, ``deploy``, ``archive``, ``restage``, ``merge``, ``archive_device``,
-``restore_device``. ``ingest`` takes what the device says.
+``restore_device``, ``raise_epoch``. ``ingest`` takes what the device says.
 
 The rules:
 
@@ -273,6 +273,22 @@ def restore_device(device: Device) -> Device:
     if not device.archived:
         raise Conflict("device_not_archived", "the device is in service", "only an archived device is restored")
     return dataclasses.replace(device, archived=False)
+
+
+def raise_epoch(device: Device, epoch: int) -> Device:
+    """Issues the order again in a later epoch, for which no key that leaked before has signed anything.
+
+    An order that this database has forgotten is not issued anew, because what it orders is not known: the robot keeps
+    what it runs until the operator's next order.
+    """
+    if epoch <= device.epoch:
+        return device
+    raised = dataclasses.replace(device, epoch=epoch, reported=0)
+    if device.adopted:
+        return dataclasses.replace(raised, adopted=None, generation=0, published=0)
+    if not device.generation:
+        return raised
+    return _issue(raised, device.generation + 1, device.desired, device.fallback)
 
 
 def is_current(heard: Presence, incarnation: str | None, connection: int) -> bool:

@@ -7,7 +7,7 @@ envelope is looked at before a trusted key was seen to have signed it.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated
 
 import pydantic
@@ -98,8 +98,8 @@ def order_digest(
     return digests.of_bytes(f"{device} {epoch} {generation} {named} {fallback or '-'}".encode())
 
 
-def seal_desired(desired: Desired, signer: dsse.Signer, limit: int = DEFAULT_LIMIT) -> bytes:
-    """The signed envelope of an order, compressed if it would not fit otherwise.
+def seal_desired(desired: Desired, *signers: dsse.Signer, limit: int = DEFAULT_LIMIT) -> bytes:
+    """The envelope of an order, signed by each signer, compressed if it would not fit otherwise.
 
     Raises:
         errors.TooLarge: more than ``limit`` bytes even when compressed, or more than a device unpacks.
@@ -107,11 +107,11 @@ def seal_desired(desired: Desired, signer: dsse.Signer, limit: int = DEFAULT_LIM
     payload = desired.to_bytes()
     if len(payload) > MAX_PAYLOAD_BYTES:
         raise errors.TooLarge(f"the deployment has {len(payload)} bytes; a device takes at most {MAX_PAYLOAD_BYTES}")
-    plain = dsse.seal(PAYLOAD_TYPE, payload, signer) if len(payload) <= limit else b""
+    plain = dsse.seal(PAYLOAD_TYPE, payload, *signers) if len(payload) <= limit else b""
     if plain and len(plain) <= limit:
         return plain
     compressor = zlib.compressobj(wbits=31)
-    packed = dsse.seal(PAYLOAD_TYPE_GZIP, compressor.compress(payload) + compressor.flush(), signer)
+    packed = dsse.seal(PAYLOAD_TYPE_GZIP, compressor.compress(payload) + compressor.flush(), *signers)
     if len(packed) > limit:
         raise errors.TooLarge(
             f"the deployment takes {len(packed)} bytes on the wire, compressed and signed; the limit is {limit}"
@@ -130,7 +130,7 @@ def referring(desired: Desired, contents: Collection[str]) -> Desired:
     return desired.model_copy(update={"deployment": desired.deployment.model_copy(update={"instances": instances})})
 
 
-def seal_to_fit(desired: Desired, signer: dsse.Signer, limit: int = DEFAULT_LIMIT) -> tuple[bytes, frozenset[str]]:
+def seal_to_fit(desired: Desired, *signers: dsse.Signer, limit: int = DEFAULT_LIMIT) -> tuple[bytes, frozenset[str]]:
     """The signed envelope of an order, from which the largest contents are left out until it fits.
 
     As few as possible are left out, the larger before the smaller; of equal ones, by digest.
@@ -144,15 +144,15 @@ def seal_to_fit(desired: Desired, signer: dsse.Signer, limit: int = DEFAULT_LIMI
     instances = desired.deployment.instances if desired.deployment else ()
     sizes = {each.digest: each.size for each in instances if each.content is not None}
     largest = sorted(sizes, key=lambda digest: (-sizes[digest], digest))
-    whole = _sealed(desired, signer, limit)
+    whole = _sealed(desired, signers, limit)
     if whole is not None:
         return whole, frozenset()
     # Without one content more an envelope is smaller, so the fewest are found by halving.
     too_few, enough = 0, len(largest)
-    fitting = seal_desired(referring(desired, largest), signer, limit)
+    fitting = seal_desired(referring(desired, largest), *signers, limit=limit)
     while enough - too_few > 1:
         middle = (too_few + enough) // 2
-        sealed = _sealed(referring(desired, largest[:middle]), signer, limit)
+        sealed = _sealed(referring(desired, largest[:middle]), signers, limit)
         if sealed is None:
             too_few = middle
         else:
@@ -160,9 +160,9 @@ def seal_to_fit(desired: Desired, signer: dsse.Signer, limit: int = DEFAULT_LIMI
     return fitting, frozenset(largest[:enough])
 
 
-def _sealed(desired: Desired, signer: dsse.Signer, limit: int) -> bytes | None:
+def _sealed(desired: Desired, signers: Sequence[dsse.Signer], limit: int) -> bytes | None:
     try:
-        return seal_desired(desired, signer, limit)
+        return seal_desired(desired, *signers, limit=limit)
     except errors.TooLarge:
         return None
 

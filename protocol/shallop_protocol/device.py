@@ -331,6 +331,8 @@ def report(
     waiting: Mapping[str, messages.Waiting] | None = None,
     integrity: Mapping[str, Reason] | None = None,
     nonce: str | None = None,
+    keys: int = 0,
+    stale: bool = False,
 ) -> messages.Report:
     """What the device tells the cloud.
 
@@ -339,6 +341,8 @@ def report(
         waiting: why a deployment is not brought on although nothing is wrong.
         integrity: what was found of a deployment's files that are not what was written, and are left so.
         nonce: to be echoed by the cloud.
+        keys: the version of the key list that the device goes by.
+        stale: nothing has proven for too long that the device has the newest order.
     """
     epoch, generation = memory.position
     whole = messages.Report(
@@ -352,6 +356,8 @@ def report(
         order=memory.order.digest if memory.order else None,
         current=disk.current,
         nonce=nonce,
+        keys=keys,
+        stale=stale,
         refused=memory.refused,
         deployments=tuple(
             messages.DeploymentReport(

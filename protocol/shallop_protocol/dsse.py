@@ -12,7 +12,7 @@ import binascii
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import cryptography.exceptions
 import pydantic
@@ -89,39 +89,74 @@ def encode(payload_type: str, payload: bytes) -> bytes:
     return b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload)
 
 
-def seal(payload_type: str, payload: bytes, signer: Signer) -> bytes:
-    """An envelope around the payload with one signature."""
-    signature = signer.sign(encode(payload_type, payload))
-    # Written by hand: base64 needs no escapes, and looking for some is most of the work of a JSON encoder here.
-    return b'{"payloadType":%s,"payload":"%s","signatures":[{"keyid":"%s","sig":"%s"}]}' % (
-        strict_json.dumps(payload_type),
-        base64.b64encode(payload),
-        signer.key.keyid.encode(),
-        base64.b64encode(signature),
-    )
+def seal(payload_type: str, payload: bytes, *signers: Signer) -> bytes:
+    """An envelope around the payload, signed by each signer."""
+    message = encode(payload_type, payload)
+    return _written(payload_type, payload, [(signer.key.keyid, signer.sign(message)) for signer in signers])
 
 
-def open_envelope(data: bytes, trusted: Mapping[str, PublicKey], limit: int) -> tuple[str, bytes]:
-    """Payload type and payload of an envelope that one of the trusted keys signed.
+def add_signature(data: bytes, signer: Signer, limit: int) -> bytes:
+    """An envelope with one signature more, for a payload that several have to sign. One by the same key is replaced.
+
+    Raises:
+        errors.TooLarge, errors.Malformed: not an envelope that could be opened.
+    """
+    payload_type, payload, signatures = _parse(data, limit)
+    others = [(keyid, signature) for keyid, signature in signatures if keyid != signer.key.keyid]
+    if len(others) == MAX_SIGNATURES:
+        raise errors.TooLarge(f"{len(others)} signatures are there already, at most {MAX_SIGNATURES} are looked at")
+    own = (signer.key.keyid, signer.sign(encode(payload_type, payload)))
+    return _written(payload_type, payload, [*others, own])
+
+
+def peek(data: bytes, limit: int) -> tuple[str, bytes, list[str]]:
+    """Payload type, payload and the key ids of the signatures of an envelope. Nothing is verified: it is for showing.
+
+    Raises:
+        errors.TooLarge, errors.Malformed: not an envelope that could be opened.
+    """
+    payload_type, payload, signatures = _parse(data, limit)
+    return payload_type, payload, [keyid for keyid, _ in signatures]
+
+
+def open_envelope(data: bytes, trusted: Mapping[str, PublicKey], limit: int, threshold: int = 1) -> tuple[str, bytes]:
+    """Payload type and payload of an envelope that trusted keys signed.
 
     Args:
         data: the bytes of the envelope.
         trusted: public keys by key id. Signatures by other keys are passed over.
         limit: most bytes of envelope to look at.
+        threshold: so many of the trusted keys must have signed.
 
     Raises:
         errors.TooLarge: more than ``limit`` bytes.
         errors.Malformed: not an envelope.
-        errors.BadSignature: none of the signatures is by a trusted key over these bytes.
+        errors.BadSignature: too few of the signatures are by trusted keys over these bytes.
     """
     payload_type, payload, signatures = _parse(data, limit)
     message = encode(payload_type, payload)
+    verified: set[str] = set()
     for keyid, signature in signatures:
         key = trusted.get(keyid)
-        if key is not None and key.verifies(message, signature):
-            return payload_type, payload
+        if key is not None and keyid not in verified and key.verifies(message, signature):
+            verified.add(keyid)
+            if len(verified) == threshold:
+                return payload_type, payload
     named = ", ".join(keyid[:32] for keyid, _ in signatures)
-    raise errors.BadSignature(f"no trusted key signed this (signatures by: {named or 'nobody'})")
+    if not verified:
+        raise errors.BadSignature(f"no trusted key signed this (signatures by: {named or 'nobody'})")
+    words = f"{len(verified)} of the trusted keys signed this, and {threshold} have to"
+    raise errors.BadSignature(f"{words} (signatures by: {named})")
+
+
+def _written(payload_type: str, payload: bytes, signatures: Sequence[tuple[str, bytes]]) -> bytes:
+    # By hand: base64 needs no escapes, and looking for some is most of the work of a JSON encoder here.
+    listed = b",".join(
+        b'{"keyid":%s,"sig":"%s"}' % (strict_json.dumps(keyid), base64.b64encode(signature))
+        for keyid, signature in signatures
+    )
+    kind = strict_json.dumps(payload_type)
+    return b'{"payloadType":%s,"payload":"%s","signatures":[%s]}' % (kind, base64.b64encode(payload), listed)
 
 
 class _Signature(pydantic.BaseModel):

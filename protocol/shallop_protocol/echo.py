@@ -1,11 +1,14 @@
 """The cloud's answer to a report that asked for one: proof of a round trip, signed, so that no broker can give it.
 
-The nonce makes each echo good for one question; epoch and generation say what the cloud's newest order is.
+The nonce makes each echo good for one question; epoch and generation say what the cloud's newest order is, ``keys``
+which its newest key list. So a broker that holds one of them back is found out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+
+import pydantic
 
 from shallop_protocol import dsse, errors, messages
 
@@ -19,11 +22,12 @@ class Echo(messages.Message):
     nonce: messages.Nonce
     epoch: messages.Count
     generation: messages.Count
+    keys: messages.Count = pydantic.Field(default=0, description="The version of the newest key list.")
 
 
-def seal_echo(echo: Echo, signer: dsse.Signer) -> bytes:
+def seal_echo(echo: Echo, *signers: dsse.Signer) -> bytes:
     """The signed envelope of an echo."""
-    return dsse.seal(PAYLOAD_TYPE, echo.to_bytes(), signer)
+    return dsse.seal(PAYLOAD_TYPE, echo.to_bytes(), *signers)
 
 
 def open_echo(data: bytes, trusted: Mapping[str, dsse.PublicKey], device: str) -> Echo:

@@ -41,3 +41,21 @@ class WrongDevice(ProtocolError):
     """A message for, or from, another device than its topic says."""
 
     code = "wrong_device"
+
+
+class Outdated(ProtocolError):
+    """Signed by those who may, and older than what is known already."""
+
+    code = "outdated"
+
+
+class WrongEpoch(ProtocolError):
+    """Signed by those who may, for another epoch than the key list says is now. The list may be on its way."""
+
+    code = "wrong_epoch"
+
+
+class Conflicting(ProtocolError):
+    """Signed by those who may, and another one of the same number is known."""
+
+    code = "conflicting"

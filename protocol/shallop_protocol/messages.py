@@ -125,6 +125,11 @@ class Report(Message):
     nonce: Nonce | None = pydantic.Field(
         default=None, description="The device asks for an echo: proof that this report reached the cloud."
     )
+    keys: Count = pydantic.Field(default=0, description="The version of the key list that the device goes by.")
+    stale: bool = pydantic.Field(
+        default=False,
+        description="For longer than it should be, no echo has proven that the device has the newest order.",
+    )
     refused: Refusal | None = None
     deployments: Annotated[tuple[DeploymentReport, ...], pydantic.Field(max_length=MAX_DEPLOYMENTS)] = ()
     agent: Agent

@@ -1,6 +1,6 @@
 """Where each kind of message travels, and who may send or hear it.
 
-A device's topics are ``{root}/{device}/{kind}``; the cloud's single broadcast is ``{root}/cloud/hello``.
+A device's topics are ``{root}/{device}/{kind}``; what the cloud says to all is below ``{root}/cloud``.
 The layout keeps within what the strictest brokers accept: at most 6 slashes and 200 bytes, each segment
 ``[A-Za-z0-9_-]``. The words ``cloud`` and ``monitor`` are reserved: no device may be called that.
 
@@ -36,9 +36,10 @@ class Kind(str, enum.Enum):
     EVENT = "event"
     HELLO = "hello"
     ECHO = "echo"
+    KEYS = "keys"
 
 
-RETAINED = frozenset({Kind.DESIRED, Kind.REPORT, Kind.PRESENCE})
+RETAINED = frozenset({Kind.DESIRED, Kind.REPORT, Kind.PRESENCE, Kind.KEYS})
 """The kinds whose newest message the broker keeps."""
 
 TO_DEVICE = frozenset({Kind.DESIRED, Kind.ECHO})
@@ -46,6 +47,9 @@ TO_DEVICE = frozenset({Kind.DESIRED, Kind.ECHO})
 
 FROM_DEVICE = frozenset({Kind.REPORT, Kind.PRESENCE, Kind.EVENT})
 """The kinds that a device publishes and the cloud hears."""
+
+TO_ALL = frozenset({Kind.HELLO, Kind.KEYS})
+"""The kinds that the cloud publishes once, for every device."""
 
 
 class Access(str, enum.Enum):
@@ -86,6 +90,11 @@ class Topics:
         """The cloud's broadcast: tell me again."""
         return f"{self.root}/{CLOUD}/{Kind.HELLO.value}"
 
+    @property
+    def keys(self) -> str:
+        """The cloud's broadcast of whose orders count."""
+        return f"{self.root}/{CLOUD}/{Kind.KEYS.value}"
+
     def of(self, device: str, kind: Kind) -> str:
         """The topic of one device's messages of one kind.
 
@@ -115,8 +124,8 @@ class Topics:
 
         The cloud's user may do everything below the root. The monitor may hear every device's report, presence
         and event, one by one or by ``{root}/+/{kind}``, and publish nothing. A device may publish its own report,
-        presence and event, and subscribe to and receive its own desired state and echo and the cloud's hello, each by
-        its exact name: a filter with a wildcard is refused even where every topic that it matches would be allowed.
+        presence and event, and subscribe to and receive its own desired state and echo and the cloud's broadcasts, each
+        by its exact name: a filter with a wildcard is refused even where every topic that it matches would be allowed.
         """
         if user == CLOUD:
             return topic.startswith(f"{self.root}/") and (access is not Access.PUBLISH or not _has_wildcard(topic))
@@ -125,7 +134,7 @@ class Topics:
             return access is not Access.PUBLISH and heard is not None and heard[1] in FROM_DEVICE
         if access is Access.PUBLISH:
             return self.parse(topic) in {(user, kind) for kind in FROM_DEVICE}
-        return topic == self.hello or self.parse(topic) in {(user, kind) for kind in TO_DEVICE}
+        return topic in (self.hello, self.keys) or self.parse(topic) in {(user, kind) for kind in TO_DEVICE}
 
 
 def is_wire_id(text: str) -> bool:
@@ -133,7 +142,7 @@ def is_wire_id(text: str) -> bool:
     return _DEVICE.match(text) is not None and text not in (CLOUD, MONITOR)
 
 
-_DEVICE_KINDS = frozenset(kind.value for kind in Kind if kind is not Kind.HELLO)
+_DEVICE_KINDS = frozenset(kind.value for kind in FROM_DEVICE | TO_DEVICE)
 
 
 def _has_wildcard(topic: str) -> bool:

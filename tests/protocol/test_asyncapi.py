@@ -12,8 +12,8 @@ import sys
 import jsonschema
 import pytest
 import referencing
-from shallop_protocol import asyncapi, desired, dsse, echo, messages
-from shallop_protocol.topics import RETAINED, Access, Kind, Topics
+from shallop_protocol import asyncapi, desired, dsse, echo, keys, messages
+from shallop_protocol.topics import RETAINED, TO_ALL, Access, Kind, Topics
 
 DOCS = pathlib.Path(__file__).parents[2] / "docs" / "protocol"
 META_SCHEMA = "SHALLOP_ASYNCAPI_META_SCHEMA"
@@ -105,6 +105,8 @@ def test_the_examples_in_the_document_are_messages_of_this_protocol() -> None:
         Kind.EVENT: messages.parse_event(data[Kind.EVENT], ROBOT),
         Kind.HELLO: messages.parse_hello(data[Kind.HELLO]),
     }
+    listed = keys.open_key_list(data[Kind.KEYS], keys.Roots((key,)))
+    assert listed.model_dump(mode="json") == DOCUMENT["components"]["schemas"]["KeyList"]["examples"][0]
     assert {kind: message.model_dump(mode="json") for kind, message in parsed.items()} == {
         kind: example[kind] for kind in parsed
     }
@@ -114,9 +116,9 @@ def test_channels_are_the_topics_and_operations_are_the_clouds() -> None:
     sea = Topics()
     for kind in Kind:
         channel = DOCUMENT["channels"][kind.value]
-        topic = sea.hello if kind is Kind.HELLO else sea.of(ROBOT, kind)
+        topic = {Kind.HELLO: sea.hello, Kind.KEYS: sea.keys}.get(kind) or sea.of(ROBOT, kind)
         assert channel["address"].replace("{device}", ROBOT) == topic
-        assert ("parameters" in channel) is (kind is not Kind.HELLO)
+        assert ("parameters" in channel) is (kind not in TO_ALL)
         action = "receive" if sea.allows(ROBOT, Access.PUBLISH, topic) else "send"
         assert DOCUMENT["operations"][f"{action}{kind.value.capitalize()}"] == {
             "action": action,

@@ -291,7 +291,7 @@ def test_what_fits_is_left_whole() -> None:
 
 def test_the_fewest_and_largest_contents_are_left_out() -> None:
     order = several(*(noise(size, size) for size in (4_000, 60_000, 2_000, 90_000, 30_000, 8_000)))
-    envelope, left_out = desired.seal_to_fit(order, SIGNER, 60_000)
+    envelope, left_out = desired.seal_to_fit(order, SIGNER, limit=60_000)
     found = opened(envelope)
     assert len(envelope) <= 60_000
     assert [each.content is None for each in found.deployment.instances] == [False, True, False, True, False, False]
@@ -302,7 +302,7 @@ def test_the_fewest_and_largest_contents_are_left_out() -> None:
 
 def test_equal_contents_are_left_out_together() -> None:
     twice = noise(90_000)
-    envelope, left_out = desired.seal_to_fit(several(twice, "x", twice), SIGNER, 60_000)
+    envelope, left_out = desired.seal_to_fit(several(twice, "x", twice), SIGNER, limit=60_000)
     assert [each.data for each in opened(envelope).deployment.instances] == [None, b"x", None]
     assert left_out == {digests.of_bytes(twice.encode())}
 
@@ -310,20 +310,20 @@ def test_equal_contents_are_left_out_together() -> None:
 @pytest.mark.parametrize("limit", range(900, 4_000, 300))
 def test_one_content_more_would_never_have_fitted(limit: int) -> None:
     order = several(*(noise(size, size) for size in (200, 400, 600, 800)))
-    envelope, left_out = desired.seal_to_fit(order, SIGNER, limit + 1_400)
+    envelope, left_out = desired.seal_to_fit(order, SIGNER, limit=limit + 1_400)
     assert len(envelope) <= limit + 1_400
     if left_out:
         smallest = min(left_out, key=lambda digest: next(
             each.size for each in order.deployment.instances if each.digest == digest
         ))  # fmt: skip
         with pytest.raises(errors.TooLarge):
-            desired.seal_desired(desired.referring(order, left_out - {smallest}), SIGNER, limit + 1_400)
+            desired.seal_desired(desired.referring(order, left_out - {smallest}), SIGNER, limit=limit + 1_400)
 
 
 def test_a_manifest_that_does_not_fit_is_refused() -> None:
     with pytest.raises(errors.TooLarge, match="the limit is 500"):
-        desired.seal_to_fit(ORDER, SIGNER, 500)
+        desired.seal_to_fit(ORDER, SIGNER, limit=500)
     nothing = ORDER.model_copy(update={"deployment": None})
     with pytest.raises(errors.TooLarge, match="the limit is 50"):
-        desired.seal_to_fit(nothing, SIGNER, 50)
+        desired.seal_to_fit(nothing, SIGNER, limit=50)
     assert desired.referring(nothing, {ORDER.deployment.digest}) == nothing

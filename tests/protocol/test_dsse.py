@@ -138,6 +138,41 @@ def test_a_refusal_names_the_keys_that_did_sign() -> None:
     assert refused.value.message == "no trusted key signed this (signatures by: nobody)"
 
 
+BOTH = {signer.key.keyid: signer.key for signer in (ALICE, MALLORY)}
+
+
+def test_several_sign_one_payload_at_once_or_one_after_the_other() -> None:
+    at_once = dsse.seal(TYPE, b"{}", ALICE, MALLORY)
+    assert dsse.add_signature(dsse.seal(TYPE, b"{}", ALICE), MALLORY, LIMIT) == at_once
+    assert dsse.add_signature(at_once, MALLORY, LIMIT) == at_once
+    assert dsse.open_envelope(at_once, BOTH, LIMIT, threshold=2) == (TYPE, b"{}")
+    for key in BOTH:
+        assert dsse.open_envelope(at_once, {key: BOTH[key]}, LIMIT) == (TYPE, b"{}")
+    theirs = securesystemslib.dsse.Envelope.from_dict(json.loads(at_once))
+    assert set(theirs.verify([their_key(key) for key in BOTH.values()], 2)) == set(BOTH)
+
+
+def test_a_threshold_is_met_by_different_keys_alone() -> None:
+    own = json.loads(SEALED)["signatures"][0]
+    forged = _by_mallory_in_the_name_of_alice
+    for signatures in ([own], [own, own], [own, {**own, "keyid": MALLORY.key.keyid}]):
+        data = changed(lambda envelope, given=signatures: envelope.update(signatures=given))
+        with pytest.raises(errors.BadSignature, match="1 of the trusted keys signed this, and 2 have to"):
+            dsse.open_envelope(data, BOTH, LIMIT, threshold=2)
+    with pytest.raises(errors.BadSignature, match="no trusted key"):
+        dsse.open_envelope(changed(forged), BOTH, LIMIT, threshold=2)
+
+
+def test_there_is_room_for_eight_signatures() -> None:
+    signers = [dsse.signer_from_seed(bytes([number]) * 32) for number in range(9)]
+    eight = dsse.seal(TYPE, b"{}", *signers[:8])
+    assert dsse.add_signature(eight, signers[7], LIMIT) == eight
+    with pytest.raises(errors.TooLarge, match="8 signatures are there already"):
+        dsse.add_signature(eight, signers[8], LIMIT)
+    with pytest.raises(errors.Malformed):
+        dsse.add_signature(b"{}", signers[8], LIMIT)
+
+
 @pytest.mark.parametrize(
     ("data", "words"),
     [
@@ -173,6 +208,11 @@ def test_size_and_number_of_signatures_are_bounded() -> None:
     nine = changed(lambda envelope: envelope.update(signatures=envelope["signatures"] * 9))
     with pytest.raises(errors.TooLarge, match="9 signatures, at most 8 are looked at"):
         dsse.open_envelope(nine, TRUSTED, LIMIT)
+
+
+def test_what_is_in_an_envelope_can_be_shown_unverified() -> None:
+    forged = dsse.seal(TYPE, b"{}", MALLORY)
+    assert dsse.peek(forged, LIMIT) == (TYPE, b"{}", [MALLORY.key.keyid])
 
 
 @given(st.binary(max_size=80) | st.text(st.sampled_from('{}[]":,payloadTypesignature'), max_size=60).map(str.encode))

@@ -7,7 +7,7 @@ from shallop_protocol import desired, dsse, echo, errors, strict_json
 
 SIGNER = dsse.signer_from_seed(bytes(32))
 TRUSTED = {SIGNER.key.keyid: SIGNER.key}
-ECHO = echo.Echo(device="dev-1", nonce="0123456789abcdef", epoch=1, generation=7)
+ECHO = echo.Echo(device="dev-1", nonce="0123456789abcdef", epoch=1, generation=7, keys=3)
 
 
 def test_an_echo_arrives_as_it_was_sealed() -> None:

@@ -14,4 +14,7 @@ def test_each_error_has_a_short_code_and_keeps_its_words() -> None:
         errors.Unsupported: ("unsupported", "why", "why"),
         errors.BadSignature: ("bad_signature", "why", "why"),
         errors.WrongDevice: ("wrong_device", "why", "why"),
+        errors.Outdated: ("outdated", "why", "why"),
+        errors.WrongEpoch: ("wrong_epoch", "why", "why"),
+        errors.Conflicting: ("conflicting", "why", "why"),
     }

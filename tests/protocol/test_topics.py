@@ -15,10 +15,11 @@ ROOT = "shallop/v1"
 SELF, OTHER = "dev-1", "dev-2"
 USERS = (SELF, OTHER, "cloud", "monitor", "stranger", "", "+", "#", "hello", "DEV-1", "dev-1/..", "cloud ")
 
-OWN = {kind: f"{ROOT}/{SELF}/{kind.value}" for kind in Kind if kind is not Kind.HELLO}
+OWN = {kind: f"{ROOT}/{SELF}/{kind.value}" for kind in Kind if kind not in topics.TO_ALL}
+BROADCAST = {f"{ROOT}/cloud/hello", f"{ROOT}/cloud/keys"}
 BELOW = [
     *OWN.values(),
-    f"{ROOT}/cloud/hello",
+    *sorted(BROADCAST),
     f"{ROOT}/cloud/desired",
     f"{ROOT}/cloud/report",
     f"{ROOT}/monitor/report",
@@ -73,8 +74,8 @@ HEARD = {f"{ROOT}/{name}/{kind}" for name in (SELF, "+") for kind in ("report", 
 ALLOWED: dict[str, dict[Access, set[str]]] = {
     SELF: {
         Access.PUBLISH: {OWN[Kind.REPORT], OWN[Kind.PRESENCE], OWN[Kind.EVENT]},
-        Access.SUBSCRIBE: {OWN[Kind.DESIRED], OWN[Kind.ECHO], f"{ROOT}/cloud/hello"},
-        Access.RECEIVE: {OWN[Kind.DESIRED], OWN[Kind.ECHO], f"{ROOT}/cloud/hello"},
+        Access.SUBSCRIBE: {OWN[Kind.DESIRED], OWN[Kind.ECHO], *BROADCAST},
+        Access.RECEIVE: {OWN[Kind.DESIRED], OWN[Kind.ECHO], *BROADCAST},
     },
     "cloud": {
         Access.PUBLISH: set(BELOW),
@@ -83,18 +84,14 @@ ALLOWED: dict[str, dict[Access, set[str]]] = {
     },
     "monitor": {Access.PUBLISH: set(), Access.SUBSCRIBE: HEARD, Access.RECEIVE: HEARD},
 }
-HELLO_ONLY = {
-    Access.PUBLISH: set[str](),
-    Access.SUBSCRIBE: {f"{ROOT}/cloud/hello"},
-    Access.RECEIVE: {f"{ROOT}/cloud/hello"},
-}
+BROADCAST_ONLY = {Access.PUBLISH: set[str](), Access.SUBSCRIBE: BROADCAST, Access.RECEIVE: BROADCAST}
 """What is left to anybody whom the broker let in, on the topics of somebody else."""
 
 
 @pytest.mark.parametrize(("user", "access"), list(itertools.product(USERS, Access)))
 def test_the_whole_matrix_of_access(user: str, access: Access) -> None:
     allowed = {topic for topic in EVERYTHING if SEA.allows(user, access, topic)}
-    assert allowed == ALLOWED.get(user, HELLO_ONLY)[access]
+    assert allowed == ALLOWED.get(user, BROADCAST_ONLY)[access]
 
 
 @given(st.sampled_from([OTHER, "stranger", "", "+", "#"]), st.sampled_from(Access), st.text(max_size=8))
@@ -118,8 +115,9 @@ def test_the_names_of_topics() -> None:
     assert SEA.hello == "shallop/v1/cloud/hello"
     assert SEA.of(SELF, Kind.DESIRED) == "shallop/v1/dev-1/desired"
     assert SEA.every(Kind.REPORT) == "shallop/v1/+/report"
+    assert SEA.keys == "shallop/v1/cloud/keys"
     assert {kind for kind in Kind if kind not in topics.RETAINED} == {Kind.EVENT, Kind.HELLO, Kind.ECHO}
-    assert {kind for kind in Kind if kind not in topics.FROM_DEVICE} == {Kind.DESIRED, Kind.HELLO, Kind.ECHO}
+    assert set(Kind) == topics.FROM_DEVICE | topics.TO_DEVICE | topics.TO_ALL
 
 
 @pytest.mark.parametrize("topic", [topic for topic in EVERYTHING if topic not in OWN.values()])
