@@ -32,9 +32,20 @@ REFUSED_S = 900.0
 """Before something that the broker refused is sent again."""
 SETTLED_S = 60.0
 """A connection that stood so long was a good one; the waits before the next ones begin anew."""
+CUT_SHORT = 5
+"""So many connections in a row that ended before they were settled are told of: a network does that, or somebody who
+connects as this device. MQTT 3.1.1 does not say which."""
+UNSHARED_S = 3600.0
+"""The same for one that another client took over: two robots with one identity leave each other alone that way."""
 LOSS_KNOWN_S = 1.0
 """Between a publish that found the connection gone and the word of its loss."""
 FAREWELL_S = 2.0
+NOISE = 128
+"""So many messages that are no good are borne at once, and one more every ``NOISE_EVERY_S``: each is logged, and most
+are written down."""
+NOISE_EVERY_S = 10.0
+HELLO_GAP_CAP_S = 10.0
+"""Hellos that follow each other are answered ever more rarely, at the least so often. Each answer is written down."""
 
 logger = logging.getLogger(__name__)
 
@@ -144,6 +155,7 @@ class Agent:
         self._is_online = False
         self._online_since = 0.0
         self._failures = 0
+        self._cut_short = 0
         self._open_at: float | None = time.monotonic()
         begun = time.monotonic()
         self._heartbeat = heartbeat
@@ -153,6 +165,12 @@ class Agent:
         self._check_again = _Timer.begin(check_every, begun, rng)
         self._was_on_trial = False
         self._hello_at: float | None = None
+        self._hello_gap = 0.0
+        self._answered_at = -math.inf
+        self._told_of_broker = False
+        self._noise = 0.0
+        self._noise_at = begun
+        self._refusals = 0
         self._say_again = False
         self._in_flight: _InFlight | None = None
         self._quiet_until = 0.0
@@ -181,6 +199,7 @@ class Agent:
                 if last is None:
                     raise errors.AgentError("the MQTT connection's thread is gone; the agent ends, to be started anew")
                 self.handle(last)
+        self._worker.freshness.note()
         self._heart.stopping()
         self._say_goodbye(items)
 
@@ -201,6 +220,8 @@ class Agent:
                 self._plan_answer(payload)
             case inbox.Echoed(payload):
                 self._worker.hear(payload)
+            case inbox.Keyed(payload):
+                self._worker.renew(payload)
             case inbox.Ended():
                 self._worker.ended(item)
             case inbox.Touched(is_inside):
@@ -210,6 +231,8 @@ class Agent:
                 _answer(item)
             case _:
                 logger.debug("of an earlier connection: %s", item)
+        if isinstance(item, inbox.Message):
+            self._weigh()
 
     def turn(self) -> float:
         """Does all that is due, and gives the seconds until something is due again."""
@@ -219,16 +242,20 @@ class Agent:
         if self._report_again.is_due(now):
             later = min(2 * self._report_again.every, self._heartbeat)
             self._report_again = _Timer(later, now + later)
-            self._repeat()
+            self._repeat(asks=True)
         if self._present_again.is_due(now):
             self._say_online()
         self._worker.work(until_news=True)
         now = self._clock.monotonic()
         self._follow_trial(now)
+        self._worker.look_at_freshness()
+        if self._is_online and now >= self._worker.freshness.ask_at:
+            self._repeat(asks=True)
         if self._open_at is not None and now >= self._open_at:
             self._open()
         if self._hello_at is not None and now >= self._hello_at:
             self._hello_at = None
+            self._answered_at = now
             self._say_online()
             self._repeat()
             self._say_again = True  # the report that there is, if the disk did not take a newer one
@@ -236,7 +263,17 @@ class Agent:
             self._give_up()
         self._publish(now)
         timers = (self._report_again.at, self._present_again.at, self._check_again.at)
-        due = (*timers, self._worker.wake_at, self._open_at, self._hello_at, self._publish_at())
+        freshness = self._worker.freshness
+        asks_at = freshness.ask_at if self._is_online else None
+        due = (
+            *timers,
+            self._worker.wake_at,
+            self._open_at,
+            self._hello_at,
+            self._publish_at(),
+            freshness.look_at,
+            asks_at,
+        )
         return max(0.0, min(moment for moment in due if moment is not None) - self._clock.monotonic())
 
     def _open(self) -> None:
@@ -271,9 +308,15 @@ class Agent:
         self._failures = 0
         self._open_at = now
 
-    def _repeat(self) -> None:
-        self._worker.repeat()
-        if report := self._store.report:
+    def _repeat(self, *, asks: bool = False) -> None:
+        """The same report under a new number. It is no news unless the one before it is, and did not get through."""
+        said = self._store.report
+        if asks:
+            self._worker.ask()
+        else:
+            self._worker.repeat()
+        report = self._store.report
+        if said and report and said.seq <= self._known_seq:
             self._known_seq = report.seq
 
     def _expect_loss(self, seq: int) -> None:
@@ -303,7 +346,8 @@ class Agent:
         self._quiet_until = 0.0
         self._online_since = self._clock.monotonic()
         self._worker.passage.online(self._online_since)
-        self._say_again = True
+        self._repeat(asks=True)
+        self._say_again = True  # the report that there is, if the disk did not take a newer one
         self._say_online()
 
     def _say_online(self) -> None:
@@ -314,17 +358,33 @@ class Agent:
             self._link.publish(Kind.PRESENCE, birth)
 
     def _lose(self, lost: inbox.Lost) -> None:
-        if self._is_online and self._clock.monotonic() - self._online_since >= SETTLED_S:
-            self._failures = 0
+        if self._is_online:
+            self._end_of_connection(self._clock.monotonic() - self._online_since, lost.trouble)
         self._connection = None
         self._is_online = False
         self._in_flight = None
         self._worker.passage.online(None)
-        self._wait_to_open(self._reconnect if lost.trouble == "network" else self._unwelcome)
+        is_unwelcome = lost.trouble in ("refused", "taken_over")
+        self._wait_to_open(self._unwelcome if is_unwelcome else self._reconnect)
         logger.warning("not connected: %s", lost.why, extra={"connection": lost.connection})
         if lost.trouble == "taken_over":
             words = "another client took this device's MQTT session over: is its identity used twice?"
             self._worker.tell("conflicting_identity", words)
+        elif lost.trouble == "unsolicited" and not self._told_of_broker:
+            self._told_of_broker = True
+            self._worker.tell("broker_misbehaves", lost.why)
+
+    def _end_of_connection(self, lasted: float, trouble: inbox.Trouble) -> None:
+        if lasted >= SETTLED_S:
+            self._cut_short = 0
+            self._told_of_broker = False
+            if trouble != "taken_over" or lasted >= UNSHARED_S:
+                self._failures = 0
+            return
+        self._cut_short += 1
+        if self._cut_short == CUT_SHORT:
+            words = f"{CUT_SHORT} connections in a row were cut within {SETTLED_S:g} s each"
+            self._worker.tell("connections_cut_short", f"{words}: is this device's identity used twice?")
 
     def _wait_to_open(self, schedule: backoff.Backoff) -> None:
         self._failures += 1
@@ -354,9 +414,28 @@ class Agent:
             hello = messages.parse_hello(payload)
         except protocol_errors.ProtocolError as error:
             logger.warning("a hello that is none: %s", error.message)
+            self._noise += 1
             return
-        if self._hello_at is None:
-            self._hello_at = self._clock.monotonic() + self._rng.uniform(0.0, hello.spread_s)
+        if self._hello_at is not None:
+            return
+        now = self._clock.monotonic()
+        since = now - self._answered_at
+        self._hello_gap = min(max(1.0, 2 * self._hello_gap), HELLO_GAP_CAP_S) if since < HELLO_GAP_CAP_S else 0.0
+        self._hello_at = max(now + self._rng.uniform(0.0, hello.spread_s), self._answered_at + self._hello_gap)
+
+    def _weigh(self) -> None:
+        """A connection over which too much comes that is no good is ended, and not made anew at once."""
+        now, refusals = self._clock.monotonic(), self._worker.refusals
+        self._noise = max(0.0, self._noise - (now - self._noise_at) / NOISE_EVERY_S) + refusals - self._refusals
+        self._noise_at, self._refusals = now, refusals
+        if self._noise <= NOISE or self._connection is None:
+            return
+        self._noise = 0.0
+        words = f"more than {NOISE} messages in a row were no good: is the broker broken, or hostile?"
+        self._worker.tell("noisy_broker", words)
+        lost = inbox.Lost(self._connection, words, "refused")
+        self._link.close()
+        self._lose(lost)
 
     def _publish(self, now: float) -> None:
         """Sends the newest report if it is news, or was asked for; else an event. At most one is in flight."""

@@ -1,8 +1,8 @@
 """An order that was carried by hand: ``shallop bundle`` wrote it, and it is taken as if it had come through the broker.
 
-A bundle is a plain tar (POSIX.1-1988, ustar) of regular files: ``desired.json`` first, the signed envelope, then
-``contents/<hex of the SHA-256>`` for each file that did not fit into it. It is read twice: nothing is kept before all
-of it was seen to be what the signed order says.
+A bundle is a plain tar (POSIX.1-1988, ustar) of regular files: ``keys.json``, the key list, ``desired.json``, the
+signed envelope, then ``contents/<hex of the SHA-256>`` for each file that did not fit into it. It is read twice:
+nothing is kept before all of it was seen to be what the signed order says.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ import tarfile
 from collections.abc import Iterator, Mapping
 from typing import BinaryIO
 
-from shallop_protocol import desired, device, digests
+from shallop_protocol import desired, device, digests, keys, trust
 from shallop_protocol import errors as protocol_errors
 
-from shallop_device import contents, errors, identity
+from shallop_device import contents, errors
 
+KEYS = "keys.json"
 ORDER = "desired.json"
 CONTENTS = "contents/"
 MAX_BYTES = 2 * desired.MAX_CONTENT_BYTES
@@ -35,12 +36,14 @@ class Bundle:
     """What is in a file that was seen to be whole.
 
     Attributes:
+        key_list: the signed key list that came with it, if it is newer than the robot's.
         places: where in the file each content begins, by digest.
     """
 
     envelope: bytes
     order: desired.Desired
     places: Mapping[str, int]
+    key_list: bytes | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -50,10 +53,11 @@ class _Member:
     size: int
 
 
-def read(file: BinaryIO, who: identity.Identity, memory: device.Memory, now: datetime.datetime) -> Bundle:
+def read(file: BinaryIO, known: trust.Trust, memory: device.Memory, now: datetime.datetime) -> Bundle:
     """The bundle in a file, which can be sought in.
 
     Args:
+        known: whose orders this device obeys.
         memory: what the device knows; the order must be acceptable to it.
 
     Raises:
@@ -62,11 +66,17 @@ def read(file: BinaryIO, who: identity.Identity, memory: device.Memory, now: dat
     """
     members = _members(file)
     first = next(members, None)
+    key_list = None
+    if first is not None and first.name == KEYS and first.size <= keys.MAX_BYTES:
+        listed = _bytes(file, first)
+        renewed = _renewed(known, listed)
+        known, key_list = renewed, None if renewed is known else listed
+        first = next(members, None)
     if first is None or first.name != ORDER or first.size > desired.MAX_ENVELOPE_BYTES:
-        raise BadBundle(f"this is no bundle: it does not begin with {ORDER}")
+        raise BadBundle(f"this is no bundle: it does not begin with {KEYS} and {ORDER}")
     envelope = _bytes(file, first)
     try:
-        order = desired.open_desired(envelope, who.keys, who.wire_id)
+        order = known.order(envelope)
     except protocol_errors.ProtocolError as error:
         raise BadBundle(f"the order in the bundle is refused: {error.message}") from None
     _check_news(order, memory, now)
@@ -86,7 +96,7 @@ def read(file: BinaryIO, who: identity.Identity, memory: device.Memory, now: dat
     missing = [each.path for each in wanted.values() if each.digest not in places]
     if missing:
         raise BadBundle(f"the bundle lacks {', '.join(missing[:3])}; write it again with: shallop bundle")
-    return Bundle(envelope, order, places)
+    return Bundle(envelope, order, places, key_list)
 
 
 def keep(file: BinaryIO, bundle: Bundle, library: contents.Library) -> None:
@@ -108,6 +118,16 @@ def keep(file: BinaryIO, bundle: Bundle, library: contents.Library) -> None:
             raise BadBundle(f"the bundle changed while it was read: {error}") from None
         except OSError as error:
             raise errors.AgentError(str(errors.held_up(error, f"keep {instance.path}"))) from None
+
+
+def _renewed(known: trust.Trust, listed: bytes) -> trust.Trust:
+    """With the key list of a bundle; one that is older than the robot's makes no difference."""
+    try:
+        return known.renewed(listed)
+    except protocol_errors.Outdated:
+        return known
+    except protocol_errors.ProtocolError as error:
+        raise BadBundle(f"the key list in the bundle is refused: {error.message}") from None
 
 
 def _check_news(order: desired.Desired, memory: device.Memory, now: datetime.datetime) -> None:

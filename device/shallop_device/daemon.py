@@ -23,6 +23,7 @@ from shallop_device import (
     errors,
     fetch,
     files,
+    freshness,
     gates,
     hooks,
     identity,
@@ -31,6 +32,7 @@ from shallop_device import (
     links,
     notify,
     runner,
+    schema,
     settings,
     state,
     store,
@@ -59,7 +61,7 @@ def run(
     Raises:
         errors.AgentError: not enrolled, in use by another agent, unusable, or the connection's thread is gone.
     """
-    if not (chosen.state / store.FILE).exists():
+    if not (chosen.state / schema.FILE).exists():
         raise errors.not_enrolled(chosen.state)
     with state.locked(chosen.state):
         memory = store.Store.open(chosen.state)
@@ -87,6 +89,13 @@ def rules(chosen: settings.Settings) -> gates.Rules:
     )
 
 
+def freshness_limits(chosen: settings.Settings) -> freshness.Limits:
+    """When this robot is stale, and how often it asks so as not to be."""
+    heartbeat_s = chosen.link.heartbeat_s
+    stale_after = chosen.freshness.stale_after_s or freshness.HEARTBEATS * heartbeat_s
+    return freshness.Limits(stale_after, min(heartbeat_s, stale_after / freshness.HEARTBEATS))
+
+
 def identity_of(chosen: settings.Settings, who: identity.Identity) -> identity.Identity:
     """Who this device is, with what its settings say against the enrolment's answer."""
     return dataclasses.replace(who, protocol=chosen.link.protocol or who.protocol)
@@ -95,7 +104,7 @@ def identity_of(chosen: settings.Settings, who: identity.Identity) -> identity.I
 def trust_of(chosen: settings.Settings, who: identity.Identity) -> tls.Trust:
     """Whom this device believes, and who it says it is."""
     wanted = chosen.link
-    return tls.Trust(who.ca, wanted.ca, wanted.client_certificate, wanted.client_key)
+    return tls.Trust(who.ca, wanted.ca, wanted.client_certificate, wanted.client_key, who.certificate)
 
 
 class _Agent:
@@ -130,6 +139,7 @@ class _Agent:
             rules=rules(chosen),
             doing=self._runner,
             integrity=chosen.integrity.mode,
+            limits=freshness_limits(chosen),
             notice=self._desk.notice,
         )
         self._desk.attach(self._worker)
@@ -137,7 +147,14 @@ class _Agent:
         self._door = server.Door(place, chosen.door.group, self._desk) if chosen.door.enabled else None
         self._watch = watch.Watch(who.root, items) if chosen.integrity.watch else None
         wanted = chosen.link
-        line = link.MqttLink(who, memory.incarnation, items, trust=trust_of(chosen, who), keepalive=wanted.keepalive_s)
+        line = link.MqttLink(
+            who,
+            memory.incarnation,
+            items,
+            trust=trust_of(chosen, who),
+            keepalive=wanted.keepalive_s,
+            sends_password=wanted.send_password,
+        )
         self._agent = agent.Agent(
             who,
             memory,

@@ -1,7 +1,8 @@
 """Makes a device known to a cloud, once: a one-time token goes in, an identity comes out.
 
-The device makes its own MQTT password and has it in its database before it sends it. The call may be repeated with
-the same token and password, so neither a lost answer nor a power cut burns a token.
+The device makes its own MQTT password and its own key pair, and has them in its database before it sends the password
+and a certificate request. The call may be repeated with the same token and password, so neither a lost answer nor a
+power cut burns a token.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import tenacity
 from shallop_protocol import errors as protocol_errors
 from shallop_protocol import strict_json
 
-from shallop_device import __version__, backoff, errors, identity, state, store, tls
+from shallop_device import __version__, backoff, certificate, errors, identity, state, store, tls
 
 ATTEMPTS = 6
 TIMEOUT_S = 15.0
@@ -89,8 +90,20 @@ def _enrol(
     except OSError as error:
         raise errors.AgentError(f"cannot make the configuration root {root}: {error}") from error
     enrolling = memory.begin_enrolment(server, root, token)
-    answer = _ask(server, {"token": token, "secret": enrolling.secret, "agent_version": __version__}, patience, trust)
-    found = identity.of(answer, server, root, enrolling.secret)
+    assert enrolling.key is not None, "an enrolment that begins has one"
+    body = {
+        "token": token,
+        "secret": enrolling.secret,
+        "agent_version": __version__,
+        "csr": certificate.request(enrolling.key),
+    }
+    answer = _ask(server, body, patience, trust)
+    found = identity.of(answer, server, root, enrolling.secret, enrolling.key)
+    if found.certificate:
+        try:
+            certificate.check(found.certificate)
+        except ValueError as error:
+            raise errors.AgentError(f"{server} gave an answer that cannot be used: {error}") from None
     if known and known.device != found.device:
         raise errors.AgentError(f"{server} answered for {found.device}, but this is {known.device}")
     memory.finish_enrolment(answer)

@@ -13,7 +13,6 @@ import errno
 import json
 import os
 import pwd
-import re
 import selectors
 import signal
 import subprocess
@@ -24,7 +23,7 @@ from pathlib import Path
 
 from shallop_protocol.messages import Reason
 
-from shallop_device import errands, inbox
+from shallop_device import errands, inbox, terminal
 
 TIMEOUT_S = 30.0
 OUTPUT_BYTES = 4096
@@ -43,9 +42,6 @@ _ADVICE = {
     errno.ENOEXEC: "a script has to begin with the line #!/bin/sh, or that of another interpreter",
     errno.EPERM: "only an agent that runs as root can run hooks as another user",
 }
-_ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
-"""ECMA-48: what colours a terminal, moves its cursor or names its window."""
-_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 
 
 class Hooks:
@@ -187,8 +183,7 @@ class _Tail:
 
 def printable(said: bytes) -> str:
     """What a program said, as text for people: no colours, nothing that a terminal would obey, no invisible signs."""
-    text = _ESCAPE.sub("", said.decode(errors="replace")).replace("\r\n", "\n").replace("\r", "\n")
-    return _UNPRINTABLE.sub("", text).strip()
+    return terminal.lines(said.decode(errors="replace")).strip()
 
 
 def _attend(process: subprocess.Popen[bytes], document: bytes, output: _Tail, timeout: float) -> bool:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import urllib.parse
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
 import pydantic
-from shallop_protocol import dsse, ids, messages, topics
+from shallop_protocol import dsse, ids, keys, messages, topics, trust
 from shallop_protocol import errors as protocol_errors
 
 from shallop_device import errors
@@ -32,8 +31,10 @@ class Identity:
 
     Attributes:
         device: its id, as people see it; ``wire_id`` is the form in topics, messages and the MQTT client id.
-        keys: the public keys whose orders it obeys, by key id.
+        anchor: whom it trusts by what it was told when it was enrolled. Newer key lists are the store's.
         ca: certificates in PEM that the broker's may be signed by; None for the system's.
+        certificate: this device's own, with those that lead from it to its authority and with its private key, in PEM;
+            None if it has none.
     """
 
     device: str
@@ -45,8 +46,9 @@ class Identity:
     password: str = dataclasses.field(repr=False)
     protocol: Literal["3.1.1", "5"]
     topics: topics.Topics
-    keys: Mapping[str, dsse.PublicKey]
+    anchor: trust.Trust
     ca: str | None = None
+    certificate: str | None = dataclasses.field(default=None, repr=False)
 
     @property
     def wire_id(self) -> str:
@@ -70,23 +72,38 @@ class _Mqtt(pydantic.BaseModel):
     protocol: Literal["3.1.1", "5"]
     topic_root: str = topics.DEFAULT_ROOT
     ca: str | None = None
+    certificate: str | None = None
+
+
+class _Trust(pydantic.BaseModel):
+    roots: Annotated[tuple[str, ...], pydantic.Field(min_length=1, max_length=keys.MAX_ROOTS)]
+    threshold: int
+    key_list: Annotated[str, pydantic.Field(max_length=keys.MAX_BYTES)]
+
+
+class _Floor(pydantic.BaseModel):
+    epoch: messages.Count
+    generation: messages.Count
 
 
 class _Answer(messages.Value):
     device: _Device
     mqtt: _Mqtt
-    signing_keys: Annotated[tuple[str, ...], pydantic.Field(min_length=1, max_length=16)]
+    trust: _Trust
+    floor: _Floor
 
 
-def of(answer: bytes, server: str, root: Path, secret: str) -> Identity:
+def of(answer: bytes, server: str, root: Path, secret: str, key: str | None = None) -> Identity:
     """The identity that an answer gives.
+
+    Args:
+        key: the private key, in PEM, whose certificate the answer may have.
 
     Raises:
         errors.AgentError: the answer lacks something, or this software cannot use it.
     """
     try:
         parsed = _Answer.model_validate_json(answer)
-        keys = [dsse.PublicKey.from_text(text) for text in parsed.signing_keys]
         found = Identity(
             device=parsed.device.id,
             name=parsed.device.name,
@@ -97,8 +114,9 @@ def of(answer: bytes, server: str, root: Path, secret: str) -> Identity:
             password=secret,
             protocol=parsed.mqtt.protocol,
             topics=topics.Topics(parsed.mqtt.topic_root),
-            keys={key.keyid: key for key in keys},
+            anchor=_anchor(parsed),
             ca=parsed.mqtt.ca,
+            certificate=_certificate(parsed.mqtt.certificate, key),
         )
         broker_of(found.mqtt_url)
     except pydantic.ValidationError as error:
@@ -108,6 +126,18 @@ def of(answer: bytes, server: str, root: Path, secret: str) -> Identity:
     except (protocol_errors.ProtocolError, ValueError) as error:
         raise errors.AgentError(f"{server} gave an answer that cannot be used: {error}") from None
     return found
+
+
+def _certificate(chain: str | None, key: str | None) -> str | None:
+    """Both together, as OpenSSL reads them. That they belong together is seen to when the robot enrols."""
+    return None if chain is None or key is None else f"{chain.strip()}\n{key}"
+
+
+def _anchor(answer: _Answer) -> trust.Trust:
+    roots = keys.Roots(tuple(dsse.PublicKey.from_text(text) for text in answer.trust.roots), answer.trust.threshold)
+    listed = keys.open_key_list(answer.trust.key_list.encode(), roots)
+    floor = (answer.floor.epoch, answer.floor.generation)
+    return trust.Trust(ids.on_wire(answer.device.id), roots, listed, floor)
 
 
 def broker_of(url: str) -> Broker:

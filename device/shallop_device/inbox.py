@@ -5,15 +5,19 @@ from __future__ import annotations
 import concurrent.futures
 import dataclasses
 import queue
+import threading
 from collections.abc import Callable
 from typing import Literal, TypeVar, cast
 
 from shallop_protocol.messages import Reason
 
 T = TypeVar("T")
+Trouble = Literal["network", "refused", "taken_over", "unsolicited"]
 
 MAX_WAITING = 32
-"""Messages that wait. Each may be as long as an envelope, so this bounds memory."""
+"""Items that wait, beyond which no message is taken."""
+MAX_WAITING_BYTES = 4_194_304
+"""Of messages that wait. Each may be as long as an envelope."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -28,13 +32,13 @@ class Lost:
     """This connection is over, or was never made.
 
     Attributes:
-        trouble: whether the network was at fault, the broker refused the credential, or another client that calls
-            itself by this device's id took the session over.
+        trouble: whether the network was at fault, the broker refused the credential, another client that calls itself
+            by this device's id took the session over, or the broker sent what it may not send.
     """
 
     connection: int
     why: str
-    trouble: Literal["network", "refused", "taken_over"] = "network"
+    trouble: Trouble = "network"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -63,6 +67,13 @@ class Acknowledged:
 @dataclasses.dataclass(frozen=True, slots=True)
 class Echoed:
     """Bytes from the topic of the cloud's echoes."""
+
+    payload: bytes
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Keyed:
+    """Bytes from the topic of the cloud's key list."""
 
     payload: bytes
 
@@ -109,7 +120,8 @@ class Stop:
     """The agent is to end."""
 
 
-Item = Connected | Lost | Ordered | Greeted | Echoed | Acknowledged | Ended | Touched | Call | Stop
+Message = Ordered | Greeted | Echoed | Keyed
+Item = Connected | Lost | Message | Acknowledged | Ended | Touched | Call | Stop
 
 
 class Inbox:
@@ -117,16 +129,20 @@ class Inbox:
 
     def __init__(self) -> None:
         self._queue: queue.SimpleQueue[Item] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._waiting_bytes = 0
 
     def put(self, item: Item) -> None:
         """Adds what must not be lost, and is little."""
         self._queue.put(item)
 
-    def offer(self, item: Item) -> bool:
+    def offer(self, item: Message) -> bool:
         """Adds a message unless too many wait. False: the caller drops the connection, so that the broker sends the
         retained message again later."""
-        if self._queue.qsize() >= MAX_WAITING:
-            return False
+        with self._lock:
+            if self._queue.qsize() >= MAX_WAITING or self._waiting_bytes >= MAX_WAITING_BYTES:
+                return False
+            self._waiting_bytes += len(item.payload)
         self._queue.put(item)
         return True
 
@@ -146,6 +162,10 @@ class Inbox:
     def get(self, timeout: float) -> Item | None:
         """The next item; None if there is none within ``timeout`` seconds."""
         try:
-            return self._queue.get(timeout=timeout)
+            item = self._queue.get(timeout=timeout)
         except queue.Empty:
             return None
+        if isinstance(item, Message):
+            with self._lock:
+                self._waiting_bytes -= len(item.payload)
+        return item

@@ -13,22 +13,25 @@ import logging
 import socket
 import threading
 import time
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import paho.mqtt.client as mqtt
 from paho.mqtt import enums, packettypes, properties, reasoncodes
-from shallop_protocol import desired, messages, topics
+from shallop_protocol import desired, keys, messages, topics
 from shallop_protocol.messages import Presence
 from shallop_protocol.topics import Kind
 
-from shallop_device import identity, inbox, tls
+from shallop_device import identity, inbox, tls, wire
 
 KEEPALIVE_S = 30
 CONNECT_TIMEOUT_S = 10.0
 """For each of: TCP, TLS, and the broker's answer to CONNECT."""
+SUBSCRIBE_TIMEOUT_S = 20.0
 CLOSE_TIMEOUT_S = 3.0
 UNANSWERED_S = 20.0
 """After so long without a sign that sent bytes arrived, the kernel gives the connection up (TCP_USER_TIMEOUT)."""
+MAX_UNANSWERED = 64
+"""Messages that the broker has not acknowledged; further ones are not sent."""
 LOOKS_PER_KEEPALIVE = 4
 """So often the keep-alive is looked at; whatever is to be read or written is so at once. A broker waits for one and a
 half keep-alives (MQTT 3.1.1, section 3.1.2.10), so a quarter is soon enough."""
@@ -80,10 +83,12 @@ class MqttLink:
         *,
         trust: tls.Trust | None = None,
         keepalive: int = KEEPALIVE_S,
+        sends_password: bool = True,
     ) -> None:
         self._who = who
-        self._trust = trust or tls.Trust(ca=who.ca)
+        self._trust = trust or tls.Trust(ca=who.ca, own=who.certificate)
         self._keepalive = keepalive
+        self._sends_password = sends_password
         self._incarnation = incarnation
         self._inbox = items
         self._connection: _Connection | None = None
@@ -91,7 +96,8 @@ class MqttLink:
     def open(self, connection: int) -> None:
         """As the port says."""
         will = presence(self._who, self._incarnation, connection, online=False)
-        self._connection = _Connection(self._who, connection, will, self._inbox, self._trust, self._keepalive)
+        password = self._who.password if self._sends_password else None
+        self._connection = _Connection(self._who, password, connection, will, self._inbox, self._trust, self._keepalive)
         self._connection.thread.start()
 
     def publish(self, kind: Kind, payload: bytes) -> int | None:
@@ -119,27 +125,45 @@ def presence(who: identity.Identity, incarnation: str, connection: int, *, onlin
     ).to_bytes()
 
 
-def heard(who: identity.Identity, topic: str, payload: bytes | bytearray) -> inbox.Item:
-    """What came, cut just above what a message of its kind may have."""
+def subscriptions(who: identity.Identity) -> tuple[str, ...]:
+    """The topics that a device hears. The key list comes first: an order may need it."""
+    own = (who.topics.of(who.wire_id, kind) for kind in (Kind.DESIRED, Kind.ECHO))
+    return (who.topics.keys, *own, who.topics.hello)
+
+
+def heard(who: identity.Identity, topic: str, payload: bytes | bytearray) -> inbox.Message | None:
+    """What came, cut just above what a message of its kind may have; None if it came by a topic of others."""
     if topic == who.topics.hello:
         return inbox.Greeted(bytes(payload[: messages.MAX_SMALL_BYTES + 1]))
+    if topic == who.topics.keys:
+        return inbox.Keyed(bytes(payload[: keys.MAX_BYTES + 1]))
     if topic == who.topics.of(who.wire_id, Kind.ECHO):
         return inbox.Echoed(bytes(payload[: messages.MAX_SMALL_BYTES + 1]))
-    return inbox.Ordered(bytes(payload[: desired.MAX_ENVELOPE_BYTES + 1]))
+    if topic == who.topics.of(who.wire_id, Kind.DESIRED):
+        return inbox.Ordered(bytes(payload[: desired.MAX_ENVELOPE_BYTES + 1]))
+    return None
 
 
 class _Connection:
     def __init__(
-        self, who: identity.Identity, number: int, will: bytes, items: inbox.Inbox, trust: tls.Trust, keepalive: int
+        self,
+        who: identity.Identity,
+        password: str | None,
+        number: int,
+        will: bytes,
+        items: inbox.Inbox,
+        trust: tls.Trust,
+        keepalive: int,
     ) -> None:
         self._who = who
+        self._password = password
         self._number = number
         self._inbox = items
         self._trust = trust
         self._keepalive = keepalive
         self._lost: inbox.Lost | None = None
         self._trouble_heard = ""
-        self._was_answered = False
+        self._was_answered = self._is_subscribed = False
         self._is_up = False
         self._client = self._make_client(will)
         self.thread = threading.Thread(target=self._run, name=f"mqtt-{number}", daemon=True)
@@ -165,17 +189,18 @@ class _Connection:
             with contextlib.suppress(OSError):
                 opened.shutdown(socket.SHUT_RDWR)
 
-    def _make_client(self, will: bytes) -> mqtt.Client:
+    def _make_client(self, will: bytes) -> wire.Client:
         is_5 = self._who.protocol == "5"
-        client = mqtt.Client(
+        client = wire.Client(
             callback_api_version=enums.CallbackAPIVersion.VERSION2,
             client_id=self._who.wire_id,
             clean_session=None if is_5 else True,
             protocol=enums.MQTTProtocolVersion.MQTTv5 if is_5 else enums.MQTTProtocolVersion.MQTTv311,
             reconnect_on_failure=False,
         )
+        client.max_queued_messages_set(MAX_UNANSWERED)
         client.connect_timeout = CONNECT_TIMEOUT_S
-        client.username_pw_set(self._who.username, self._who.password)
+        client.username_pw_set(self._who.username, self._password)
         client.will_set(self._who.topics.of(self._who.wire_id, Kind.PRESENCE), will, qos=1, retain=True)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
@@ -196,11 +221,15 @@ class _Connection:
                     words = f"the broker did not answer within {CONNECT_TIMEOUT_S:g} s; does it speak this MQTT?"
                     self._lost = inbox.Lost(self._number, f"{self._who.mqtt_url}: {words}")
                     break
+                if not self._is_subscribed and time.monotonic() >= deadline + SUBSCRIBE_TIMEOUT_S:
+                    words = f"the broker did not answer the subscription within {SUBSCRIBE_TIMEOUT_S:g} s"
+                    self._lost = inbox.Lost(self._number, f"{self._who.mqtt_url}: {words}")
+                    break
         except OSError as error:
             trouble = "refused" if tls.is_refusal(error) else "network"
             self._lost = inbox.Lost(self._number, f"{self._who.mqtt_url}: {tls.words(error)}", trouble)
         except Exception as error:  # whatever it is, the connection is over, and the next one may fare better
-            logger.exception("the MQTT connection broke on a defect")
+            logger.exception("the MQTT client broke on what it read, or on a defect")
             self._lost = inbox.Lost(self._number, f"{type(error).__name__} in the MQTT client")
         finally:
             self._is_up = False
@@ -220,7 +249,7 @@ class _Connection:
             self._client.connect(broker.host, broker.port, self._keepalive)
 
     def _look_after(self) -> float:
-        return self._keepalive / LOOKS_PER_KEEPALIVE if self._was_answered else CONNECT_TIMEOUT_S / 10
+        return self._keepalive / LOOKS_PER_KEEPALIVE if self._is_subscribed else CONNECT_TIMEOUT_S / 10
 
     def _let_go(self) -> None:
         """Undoes the circle of references, so that the client closes its sockets now and not at some collection."""
@@ -234,9 +263,7 @@ class _Connection:
         if reason.is_failure:
             self._end(inbox.Lost(self._number, f"the broker refused the connection: {reason}", _trouble(reason)))
             return
-        own = (self._who.topics.of(self._who.wire_id, kind) for kind in (Kind.DESIRED, Kind.ECHO))
-        wanted = (*own, self._who.topics.hello)
-        client.subscribe([(topic, 1) for topic in wanted])
+        client.subscribe([(topic, 1) for topic in subscriptions(self._who)])
         self._is_up = True
         self._inbox.put(inbox.Connected(self._number))
 
@@ -244,14 +271,24 @@ class _Connection:
         self, _client: mqtt.Client, _data: Any, _flags: Any, reason: reasoncodes.ReasonCode, _properties: Any
     ) -> None:
         self._is_up = False
-        if self._lost is None and self._trouble_heard:
+        if self._lost is None and self._client.unsolicited:
+            self._lost = inbox.Lost(self._number, self._client.unsolicited, "unsolicited")
+        elif self._lost is None and self._trouble_heard:
             trouble = "refused" if tls.is_refusal(self._trouble_heard) else "network"
             self._lost = inbox.Lost(self._number, f"the connection ended: {tls.words(self._trouble_heard)}", trouble)
         elif self._lost is None:
             self._lost = inbox.Lost(self._number, f"the connection ended: {reason}", _trouble(reason))
 
     def _on_message(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
-        if not self._inbox.offer(heard(self._who, message.topic, message.payload)):
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            self._end(inbox.Lost(self._number, "the broker sent a topic that is not UTF-8", "unsolicited"))
+            return
+        item = heard(self._who, topic, message.payload)
+        if item is None:
+            logger.debug("a message for others was passed over: %s", topic[: topics.MAX_TOPIC_BYTES])
+        elif not self._inbox.offer(item):
             self._end(inbox.Lost(self._number, "messages came faster than they could be handled"))
 
     def _on_publish(
@@ -263,6 +300,7 @@ class _Connection:
     def _on_subscribe(
         self, _client: mqtt.Client, _data: Any, _number: int, reasons: list[reasoncodes.ReasonCode], _properties: Any
     ) -> None:
+        self._is_subscribed = True
         if any(reason.is_failure for reason in reasons):
             logger.error("the broker refused a subscription: %s", ", ".join(str(reason) for reason in reasons))
 
@@ -277,7 +315,7 @@ class _Connection:
         self._client.disconnect()
 
 
-def _trouble(reason: reasoncodes.ReasonCode) -> Literal["network", "refused", "taken_over"]:
+def _trouble(reason: reasoncodes.ReasonCode) -> inbox.Trouble:
     if reason.value == _TAKEN_OVER:
         return "taken_over"
     return "refused" if reason.value in _REFUSED else "network"

@@ -28,6 +28,8 @@ class Account:
         waiting: why deployments are not brought on although nothing is wrong.
         integrity: what was found of deployments whose files are left though they are not what was written.
         nonce: to be echoed by the cloud.
+        keys: the version of the key list that counts.
+        stale: nothing has proven for too long that the newest order is here.
     """
 
     disk: device.Disk
@@ -35,6 +37,8 @@ class Account:
     waiting: Mapping[str, Waiting]
     integrity: Mapping[str, Reason]
     nonce: str | None
+    keys: int
+    stale: bool
 
 
 class Logbook:
@@ -69,11 +73,12 @@ class Logbook:
         judged: bool = False,
         again: bool = False,
         trials: tuple[str, int] | None = None,
+        key_list: bytes | None = None,
     ) -> None:
         """Makes a memory durable, and the report that tells of it, if that says anything new.
 
         Args:
-            envelope, applying, judged, again, trials: as ``store.Store.remember`` takes them.
+            envelope, applying, judged, again, trials, key_list: as ``store.Store.remember`` takes them.
 
         Raises:
             errors.HeldUp: nothing was written.
@@ -93,11 +98,20 @@ class Logbook:
                 waiting=account.waiting,
                 integrity=account.integrity,
                 nonce=account.nonce,
+                keys=account.keys,
+                stale=account.stale,
             )
 
         told = self._store.report
         self._store.remember(
-            memory, compose, envelope=envelope, applying=applying, judged=judged, again=again, trials=trials
+            memory,
+            compose,
+            envelope=envelope,
+            applying=applying,
+            judged=judged,
+            again=again,
+            trials=trials,
+            key_list=key_list,
         )
         report = self._store.report
         if self._notice and report is not None and report is not told:

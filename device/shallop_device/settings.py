@@ -92,6 +92,8 @@ class Link(_Section):
         ca: file of the authorities, in PEM, that the broker's and the cloud's certificate may come from; None for those
             that the enrolment brought, or the system's.
         client_certificate: in PEM, for a broker that asks for one; ``client_key`` belongs to it.
+        send_password: whether the broker is told the robot's password; False for one that goes by certificates alone
+            and refuses whoever sends a password, such as NATS.
         protocol: of MQTT, instead of what the cloud said at the enrolment.
     """
 
@@ -102,6 +104,7 @@ class Link(_Section):
     ca: AbsolutePath | None = None
     client_certificate: AbsolutePath | None = None
     client_key: AbsolutePath | None = None
+    send_password: bool = True
     protocol: Literal["3.1.1", "5"] | None = None
 
     @pydantic.model_validator(mode="before")
@@ -219,6 +222,17 @@ class Content(_Section):
     budget_bytes_per_hour: Annotated[int, pydantic.Field(ge=65_536)] | None = None
 
 
+class Freshness(_Section):
+    """When the robot says that it is stale. That changes nothing but what it says.
+
+    Attributes:
+        stale_after_s: after so many seconds of running without a proof that it has the cloud's newest order; None for
+            two and a half heartbeats.
+    """
+
+    stale_after_s: Annotated[Seconds, pydantic.Field(ge=60)] | None = None
+
+
 def _is_below(target: str) -> str:
     parts = target.split("/")
     if target.startswith("/") or "" in parts or ".." in parts:
@@ -243,6 +257,7 @@ class Settings(_Section):
     health: Health = Health()
     confirm: Confirm = Confirm()
     holds: Holds = Holds()
+    freshness: Freshness = Freshness()
     integrity: Integrity = Integrity()
     door: Door = Door()
     content: Content = Content()
@@ -307,7 +322,7 @@ def _read(path: Path, origins: dict[str, str]) -> dict[str, Any]:
         given = tomllib.loads(text)
     except (OSError, UnicodeDecodeError) as error:
         raise errors.BadUsage(f"cannot read the settings {path}: {error}") from None
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # numbers of thousands of digits, and nesting, too
         raise errors.BadUsage(f"{path} is not TOML: {error}") from None
     lines = _lines(text)
     for name, value in given.items():
@@ -360,7 +375,7 @@ def _of_text(name: str, text: str) -> object:
     if text.startswith("["):
         try:
             return json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             return text
     return [part.strip() for part in text.split(",")] if name == "health.acks" else text
 

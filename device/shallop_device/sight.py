@@ -62,10 +62,12 @@ class Sight:
         return {tree: wait.at for tree, wait in self._stuck.items()}
 
     def check(self, memory: device.Memory) -> list[str]:
-        """Reads the trees back. Which of them are found damaged that were not before."""
+        """Reads the trees back. Which of them are found damaged that were not before. What is on its way off matters
+        for as long as it is in sight."""
         known = self._disk.damaged
-        digests = {holding.id: holding.digest for holding in memory.holdings if not holding.is_leaving}
-        self._disk = self._applier.observe(digests)
+        seen = self._applier.observe({holding.id: holding.digest for holding in memory.holdings})
+        leaving = frozenset(holding.id for holding in memory.holdings if holding.is_leaving) - {seen.current}
+        self._disk = dataclasses.replace(seen, damaged=seen.damaged - leaving)
         return sorted(self._disk.damaged - known)
 
     def look(self) -> None:

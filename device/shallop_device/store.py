@@ -10,10 +10,8 @@ import contextlib
 import dataclasses
 import datetime
 import hashlib
-import os
 import secrets
 import sqlite3
-import uuid
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
@@ -23,60 +21,11 @@ from shallop_protocol import desired, device, messages
 from shallop_protocol import errors as protocol_errors
 from shallop_protocol.messages import Event, Reason, Refusal, Report
 from shallop_protocol.statuses import Activity, Error
+from shallop_protocol.trust import Trust
 
-from shallop_device import errors, gates, identity
+from shallop_device import errors, gates, identity, schema
 
-FILE = "state.db"
 KEPT_EVENTS = 100
-
-_migrations = sqlite_utils.Migrations("shallop_device")
-_ONE: dict[str, Any] = {"id": 1}
-
-
-@_migrations(name="m001_first")
-def _first(db: sqlite_utils.Database) -> None:  # pyright: ignore[reportUnusedFunction]
-    for name, columns in {
-        "device": {"id": int, "incarnation": str, "connection": int},
-        "enrolment": {"id": int, "server": str, "root": str, "token_digest": str, "secret": str, "answer": str},
-        "accepted": {"id": int, "envelope": bytes, "envelope_digest": str, "payload": bytes},
-        "refused": {"id": int, "body": str},
-        "report": {"id": int, "seq": int, "body": bytes, "sent": int},
-        "guard": {"id": int, "applying": int, "message_digest": str, "deaths": int},
-        "event": {"id": int, "body": bytes},
-    }.items():
-        db.table(name).create(columns, pk="id", strict=True)
-    db.table("holding").create(
-        {
-            "position": int,
-            "id": str,
-            "digest": str,
-            "activity": str,
-            "error": str,
-            "attempts": int,
-            "reason_code": str,
-            "reason_message": str,
-            "since": str,
-        },
-        pk="position",
-        not_null=("id", "digest", "activity", "error", "attempts", "since"),
-        strict=True,
-    )
-    db.table("device").insert({**_ONE, "incarnation": str(uuid.uuid4()), "connection": 0})
-    db.table("guard").insert({**_ONE, "applying": 0, "message_digest": None, "deaths": 0})
-
-
-@_migrations(name="m002_gates")
-def _gates(db: sqlite_utils.Database) -> None:  # pyright: ignore[reportUnusedFunction]
-    db.table("hold").create(
-        {"name": str, "reason": str, "until": float, "at": str, "boot": str},
-        pk="name",
-        not_null=("reason", "until", "at", "boot"),
-        strict=True,
-    )
-    db.table("guard").add_column("trial", str)
-    db.table("guard").add_column("trials", int, not_null_default=0)
-    db.table("guard").add_column("announced", str)
-
 
 # What every order writes is written here: sqlite-utils looks the tables up before each statement, and a robot waits.
 _SET_ACCEPTED = "insert or replace into accepted (id, envelope, envelope_digest, payload) values (1, ?, ?, ?)"
@@ -86,6 +35,7 @@ _SET_GUARD = """
 update guard set applying = :applying, message_digest = :message_digest, deaths = :deaths, trial = :trial,
     trials = :trials, announced = :announced
 """
+_SET_KEY_LIST = "insert or replace into key_list (id, envelope) values (1, ?)"
 _ADD_HOLDING = """
 insert into holding (position, id, digest, activity, error, attempts, reason_code, reason_message, since)
 values (:position, :id, :digest, :activity, :error, :attempts, :reason_code, :reason_message, :since)
@@ -103,13 +53,15 @@ class Outgoing:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Enrolling:
-    """An enrolment: begun, and finished when ``answer`` is there. The secret becomes the MQTT password."""
+    """An enrolment: begun, and finished when ``answer`` is there. The secret becomes the MQTT password; ``key`` is the
+    private key of the client certificate, in PEM."""
 
     server: str
     root: str
     token_digest: str
     secret: str
     answer: str | None = None
+    key: str | None = None
 
 
 class Store:
@@ -138,9 +90,9 @@ class Store:
             errors.AgentError: it cannot be opened, or is not a database.
         """
         try:
-            return cls(connect(directory))
+            return cls(schema.connect(directory))
         except (OSError, sqlite3.Error, protocol_errors.ProtocolError) as error:
-            raise errors.AgentError(f"cannot open {directory / FILE}: {error}") from error
+            raise errors.AgentError(f"cannot open {directory / schema.FILE}: {error}") from error
 
     @classmethod
     def open_to_read(cls, directory: Path) -> Store:
@@ -149,7 +101,7 @@ class Store:
         Raises:
             errors.AgentError: there is none, or it cannot be read.
         """
-        path = directory / FILE
+        path = directory / schema.FILE
         if not path.exists():
             raise errors.AgentError(f"there is no {path}: enrol this device first (shallopd enroll --help)")
         try:
@@ -192,19 +144,34 @@ class Store:
         enrolling = self.enrolling
         if enrolling is None or enrolling.answer is None:
             return None
-        return identity.of(enrolling.answer.encode(), enrolling.server, Path(enrolling.root), enrolling.secret)
+        root = Path(enrolling.root)
+        return identity.of(enrolling.answer.encode(), enrolling.server, root, enrolling.secret, enrolling.key)
+
+    def trust(self, anchor: Trust) -> Trust:
+        """Whom this device trusts: with the newest key list that was kept, unless ``anchor`` has a newer one, or other
+        roots than those that signed it."""
+        row = self._find("key_list")
+        if row is None:
+            return anchor
+        try:
+            return anchor.renewed(bytes(row["envelope"]))
+        except protocol_errors.ProtocolError:
+            return anchor
 
     def begin_enrolment(self, server: str, root: Path, token: str) -> Enrolling:
-        """Makes the secret of a new enrolment durable before it is sent. The same server and token get the same
-        secret as before, so that a call whose answer was lost can be repeated."""
+        """Makes the secret and the key of a new enrolment durable before they are used. The same server and token get
+        the same as before, so that a call whose answer was lost can be repeated."""
+        from shallop_device import certificate  # 3 MB, which an agent that is enrolled does without
+
         digest = hashlib.sha256(token.encode()).hexdigest()
         known = self.enrolling
         if known and (known.server, known.token_digest) == (server, digest):
-            enrolling = dataclasses.replace(known, root=str(root))
+            enrolling = dataclasses.replace(known, root=str(root), key=known.key or certificate.new_key())
         else:
-            enrolling = Enrolling(server, str(root), digest, secrets.token_urlsafe(32))
+            secret = secrets.token_urlsafe(32)
+            enrolling = Enrolling(server, str(root), digest, secret, key=certificate.new_key())
         with self._transaction():
-            self._db.table("enrolment").upsert({**_ONE, **dataclasses.asdict(enrolling)}, pk="id")
+            self._db.table("enrolment").upsert({"id": 1, **dataclasses.asdict(enrolling)}, pk="id")
         return enrolling
 
     def finish_enrolment(self, answer: bytes) -> None:
@@ -218,6 +185,16 @@ class Store:
             number = int(self._row("device")["connection"]) + 1
             self._change("device", {"connection": number})
         return number
+
+    @property
+    def unproven_s(self) -> float:
+        """Seconds of running without a proof that the newest order is here, when they were last noted."""
+        return float(self._row("device")["unproven_s"])
+
+    def note_unproven(self, seconds: float) -> None:
+        """Notes that. A loss of power may undo it."""
+        with self._transaction(synced=False):
+            self._change("device", {"unproven_s": seconds})
 
     @property
     def accepted_digest(self) -> str | None:
@@ -295,6 +272,7 @@ class Store:
         judged: bool = False,
         again: bool = False,
         trials: tuple[str, int] | None = None,
+        key_list: bytes | None = None,
     ) -> None:
         """Makes a memory and the report that tells of it durable, both or neither. What did not change is not written;
         a report that says nothing new stays the one it is.
@@ -306,18 +284,21 @@ class Store:
             judged: the message that was begun did the agent no harm.
             again: the report is news though it says nothing new.
             trials: of this deployment so many trials have begun. They are counted until its outcome is remembered.
+            key_list: the signed bytes of a new key list.
         """
         report = compose(self._report.seq + 1 if self._report else 1)
-        is_news = again or self._said is None or _facts(report) != self._said
+        is_news = again or self._said is None or _is_news(report, self._said)
         guard: dict[str, Any] = {**self._guard, "applying": int(applying)}
         if judged:
             guard.update(message_digest=None, deaths=0)
         guard.update(self._trials_after(memory, trials))
-        if memory == self._memory and not is_news and guard == self._guard:
+        if memory == self._memory and not is_news and guard == self._guard and key_list is None:
             return
         outgoing = Outgoing(report.seq, report.to_bytes(), sent=False) if is_news else self._report
         with self._transaction():
             self._write_memory(memory, envelope)
+            if key_list is not None:
+                self._db.conn.execute(_SET_KEY_LIST, [key_list])
             self._db.conn.execute(_SET_GUARD, guard)
             if is_news and outgoing:
                 self._db.conn.execute(_SET_REPORT, [outgoing.seq, outgoing.body])
@@ -430,30 +411,17 @@ class Store:
                 self._db.conn.execute(_SET_REFUSED, [memory.refused.model_dump_json()])
 
 
-def connect(directory: Path, factory: type[sqlite3.Connection] = sqlite3.Connection) -> sqlite_utils.Database:
-    """The database in a state directory, made if it is not there, and brought up to date.
-
-    Args:
-        factory: makes the connection; another one for tests.
-
-    Raises:
-        OSError, sqlite3.Error: that did not succeed.
-    """
-    path = directory / FILE
-    _make_file(path)
-    db = sqlite_utils.Database(sqlite3.connect(path, factory=factory))
-    db.enable_wal()
-    db.conn.execute("pragma synchronous = full")
-    db.conn.execute("pragma busy_timeout = 5000")
-    _migrations.apply(db)
-    return db
-
-
 def _parse(body: bytes) -> Report:
     return messages.parse(Report, body, messages.MAX_REPORT_BYTES)
 
 
 _UNTOLD = {"seq": 1, "at": datetime.datetime.min.replace(tzinfo=datetime.timezone.utc), "clock_synced": False}
+
+
+def _is_news(report: Report, said: Report) -> bool:
+    """That something is asked no more is none."""
+    facts = _facts(report)
+    return facts != (said if facts.nonce else said.model_copy(update={"nonce": None}))
 
 
 def _facts(report: Report) -> Report:
@@ -488,21 +456,3 @@ def _holding(row: dict[str, Any]) -> device.Holding:
 
 def _hold(row: dict[str, Any]) -> gates.Hold:
     return gates.Hold(row["name"], row["reason"], row["until"], datetime.datetime.fromisoformat(row["at"]))
-
-
-def _make_file(path: Path) -> None:
-    """Makes directory (0700) and file (0600) if they are missing, and their names durable."""
-    if not path.parent.exists():
-        path.parent.mkdir(mode=0o700, parents=True)
-        _sync(path.parent.parent)
-    if not path.exists():
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-        _sync(path.parent)
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

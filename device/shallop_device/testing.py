@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import datetime
 import os
@@ -13,11 +12,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import sqlite_utils
-from shallop_protocol import desired, digests, dsse, echo, ids, messages, strict_json, topics
+from shallop_protocol import desired, digests, dsse, echo, ids, keys, messages, strict_json, topics
 from shallop_protocol.desired import Desired, Instance, Manifest
 from shallop_protocol.topics import Kind
 
-from shallop_device import applier, errands, files, gates, identity, inbox, store, worker
+from shallop_device import applier, errands, files, freshness, gates, identity, inbox, schema, store, worker
 
 
 class PowerCut(BaseException):
@@ -151,7 +150,7 @@ class PoweredStore(store.Store):
     @classmethod
     def on(cls, directory: Path, power: Power) -> PoweredStore:
         """The store in a state directory."""
-        return cls(store.connect(directory), power)
+        return cls(schema.connect(directory), power)
 
     def _commit(self) -> None:
         self._power.step()
@@ -335,17 +334,50 @@ class FakeErrands:
         return self.open.hook if isinstance(self.open, errands.RunHook) else "fetch"
 
 
+_ISSUED_AT = datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc)
+
+
 class Shore:
     """A cloud that does nothing but sign, for one device. The same seed gives the same keys and ids.
 
-    ``generation`` counts up with each order.
+    Attributes:
+        root: signs key lists; ``signer`` is the newest key that signs the rest.
+        listed: the newest key list.
+        generation: of the newest order; it counts up.
+        floor: what a device that is enrolled now is told to obey nothing below.
     """
 
     def __init__(self, seed: int = 1, device: str = "DEV-0123456789ABCDEF") -> None:
         self._rng = random.Random(seed)  # noqa: S311  made to be repeated
         self.device = device
         self.signer = dsse.signer_from_seed(self._rng.randbytes(32))
+        self.root = dsse.signer_from_seed(bytes([seed % 256]) * 32)
+        self.listed = keys.KeyList(version=1, epoch=1, issued_at=_ISSUED_AT, signing_keys=(_active(self.signer),))
         self.generation = 0
+        self.floor = (0, 0)
+
+    @property
+    def key_list(self) -> bytes:
+        """The newest key list as it travels."""
+        return keys.seal_key_list(self.listed, [self.root])
+
+    def rotate(self, old: keys.KeyState = keys.KeyState.ACTIVE, *, epochs: int = 0) -> bytes:
+        """The next key list: a new key signs from now on.
+
+        Args:
+            old: what becomes of the key that signed before.
+            epochs: by how many the epoch rises.
+        """
+        known = [each for each in self.listed.signing_keys if each.key != self.signer.key.text]
+        known.append(keys.SigningKey(key=self.signer.key.text, state=old))
+        self.signer = dsse.signer_from_seed(self._rng.randbytes(32))
+        self.listed = keys.KeyList(
+            version=self.listed.version + 1,
+            epoch=self.listed.epoch + epochs,
+            issued_at=_ISSUED_AT,
+            signing_keys=(*known, _active(self.signer)),
+        )
+        return self.key_list
 
     def answer(self, url: str = "mqtt://127.0.0.1:1883", protocol: str = "3.1.1") -> dict[str, Any]:
         """What the cloud says to an enrolment."""
@@ -357,7 +389,8 @@ class Shore:
                 "protocol": protocol,
                 "topic_root": topics.DEFAULT_ROOT,
             },
-            "signing_keys": [base64.b64encode(self.signer.key.raw).decode()],
+            "trust": {"roots": [self.root.key.text], "threshold": 1, "key_list": self.key_list.decode()},
+            "floor": {"epoch": self.floor[0], "generation": self.floor[1]},
         }
 
     def identity(self, root: Path) -> identity.Identity:
@@ -388,9 +421,9 @@ class Shore:
         self.generation += 1
         return Desired(
             device=ids.on_wire(self.device),
-            epoch=1,
+            epoch=self.listed.epoch,
             generation=self.generation,
-            issued_at=datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc),
+            issued_at=_ISSUED_AT,
             deployment=manifest,
             fallback=fallback,
             confirm_s=confirm_s,
@@ -399,12 +432,22 @@ class Shore:
     def echo(self, report: messages.Report) -> bytes:
         """The answer to a report that asks for one."""
         assert report.nonce is not None
-        answer = echo.Echo(device=report.device, nonce=report.nonce, epoch=1, generation=self.generation)
+        answer = echo.Echo(
+            device=report.device,
+            nonce=report.nonce,
+            epoch=self.listed.epoch,
+            generation=self.generation,
+            keys=self.listed.version,
+        )
         return echo.seal_echo(answer, self.signer)
 
     def seal(self, order: Desired) -> bytes:
         """An order as it travels."""
-        return desired.seal_desired(order, self.signer, desired.MAX_ENVELOPE_BYTES)
+        return desired.seal_desired(order, self.signer, limit=desired.MAX_ENVELOPE_BYTES)
+
+
+def _active(signer: dsse.Signer) -> keys.SigningKey:
+    return keys.SigningKey(key=signer.key.text, state=keys.KeyState.ACTIVE)
 
 
 def read_report(body: bytes) -> messages.Report:
@@ -432,6 +475,7 @@ class Robot:
         shore: Shore,
         rules: gates.Rules = worker.NO_RULES,
         integrity: Literal["heal", "report"] = "heal",
+        limits: freshness.Limits = freshness.STANDARD,
         notice: Callable[[messages.Event | messages.Report], None] | None = None,
     ) -> None:
         self.root = directory / "root"
@@ -439,6 +483,7 @@ class Robot:
         self.shore = shore
         self.rules = rules
         self.integrity: Literal["heal", "report"] = integrity
+        self.limits = limits
         self.notice = notice
         self.errands = FakeErrands()
         self.clock = FakeClock()
@@ -459,7 +504,7 @@ class Robot:
         self.store.close()
         self.errands.call_off()
         if power is None:
-            self.store = store.Store(store.connect(self.state, database))
+            self.store = store.Store(schema.connect(self.state, database))
             self.worker = self._make_worker(fault)
         else:
             self.store = PoweredStore.on(self.state, power)
@@ -526,5 +571,6 @@ class Robot:
             rules=self.rules,
             doing=self.errands,
             integrity=self.integrity,
+            limits=self.limits,
             notice=self.notice,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import ssl
 from pathlib import Path
 
@@ -15,12 +16,14 @@ class Trust:
         ca: authorities in PEM, as the enrolment brought them; None for the system's.
         ca_file: authorities in PEM that count instead.
         certificate: this robot's own, in PEM; ``key`` belongs to it.
+        own: certificate and key in PEM, as the enrolment brought them; ``certificate`` counts instead.
     """
 
     ca: str | None = None
     ca_file: Path | None = None
     certificate: Path | None = None
     key: Path | None = None
+    own: str | None = dataclasses.field(default=None, repr=False)
 
     def context(self) -> ssl.SSLContext:
         """What a connection is made with.
@@ -38,7 +41,21 @@ class Trust:
             except OSError as error:
                 words = f"cannot use the client certificate {self.certificate} with the key {self.key}: {error}"
                 raise OSError(words) from None
+        elif self.own:
+            _load(made, self.own)
         return made
+
+
+def _load(context: ssl.SSLContext, own: str) -> None:
+    """From memory: OpenSSL takes a certificate from a file only, and the key shall be in no other file than one."""
+    descriptor = os.memfd_create("client-certificate", os.MFD_CLOEXEC)
+    try:
+        os.write(descriptor, own.encode())
+        context.load_cert_chain(f"/proc/self/fd/{descriptor}")
+    except OSError as error:
+        raise OSError(f"cannot use the client certificate of the enrolment: {error}") from None
+    finally:
+        os.close(descriptor)
 
 
 _CLOCK = "or this robot's clock is wrong"

@@ -13,10 +13,10 @@ import random
 from collections.abc import Sequence
 from typing import Literal
 
-from shallop_protocol import desired, device, echo, messages
-from shallop_protocol import errors as protocol_errors
+from shallop_protocol import desired, device, messages
 from shallop_protocol.messages import Reason
 from shallop_protocol.statuses import Activity, Error
+from shallop_protocol.trust import Trust
 
 from shallop_device import (
     announcer,
@@ -25,6 +25,7 @@ from shallop_device import (
     clock,
     errands,
     errors,
+    freshness,
     gates,
     identity,
     inbox,
@@ -50,6 +51,7 @@ class Worker:
     Args:
         rules: the gates before a deployment is in force; ``doing`` runs their hooks and fetches contents.
         integrity: what to do about files in force that are not what was written.
+        limits: when this device is stale.
         notice: is called with each event and each new report, once it is durable.
 
     What goes wrong in ``take`` and ``work`` is remembered, logged and reported, a defect of the agent included.
@@ -68,10 +70,12 @@ class Worker:
         rules: gates.Rules = NO_RULES,
         doing: errands.Errands = errands.NOBODY,
         integrity: Literal["heal", "report"] = "heal",
+        limits: freshness.Limits = freshness.STANDARD,
         notice: logbook.Notice | None = None,
     ) -> None:
-        self._who = who
         self._store = memory
+        self._freshness = freshness.Freshness(memory, limits, time, rng)
+        self._judge = orders.Judge(memory.trust(who.anchor))
         self._applier = disk
         self._clock = time
         self._rng = rng
@@ -82,6 +86,7 @@ class Worker:
         self._announcer = announcer.Announcer(self._passage, memory, retry, time, rng)
         self._memory = memory.memory
         self._pending: bytes | None = None
+        self._pending_list: bytes | None = None
         self._begun: str | None = None
         self._failures = 0
         self._retry_at: float | None = None
@@ -97,6 +102,21 @@ class Worker:
     def passage(self) -> passage.Passage:
         """What robot software and the cloud can say to a deployment on its way."""
         return self._passage
+
+    @property
+    def freshness(self) -> freshness.Freshness:
+        """Whether this device has the newest order, as far as that is proven."""
+        return self._freshness
+
+    @property
+    def trust(self) -> Trust:
+        """Whose orders and echoes count now."""
+        return self._judge.trust
+
+    @property
+    def refusals(self) -> int:
+        """How many messages from the cloud's topics were no good."""
+        return self._judge.refusals
 
     @property
     def wake_at(self) -> float | None:
@@ -164,14 +184,15 @@ class Worker:
             deaths = self._store.begin_message(digest)
             is_safe = deaths < orders.MAX_DEATHS
             if is_safe:
-                received = orders.judge(self._memory, data, self._who, self._clock.now())
+                received = self._judge.judge(self._memory, data, self._clock.now())
             else:
-                received = orders.quarantine(self._memory, digest, deaths)
+                received = self._judge.quarantine(self._memory, digest, deaths)
             is_new = received.outcome == "accepted"
             memory, attempt = self._begin(received.memory) if is_new else (received.memory, None)
             is_other = is_new and (memory.wanted is None or memory.wanted.id != self._wanted_id)
             if is_new:
                 self.retry_now()
+                self._ask_if_behind()
                 self._untidy = self._untidy or bool(self._awaited)
             envelope, is_attempt = data if is_new else None, attempt is not None
             self._remember(memory, envelope=envelope, applying=is_attempt, judged=is_safe, is_over=is_other)
@@ -187,6 +208,39 @@ class Worker:
         if is_new:
             epoch, generation = received.memory.position
             logger.info("accepted order %d/%d", epoch, generation)
+
+    def renew(self, data: bytes) -> None:
+        """Takes or refuses what came as the key list; it is durable before it counts. An order that was refused and may
+        have needed it is judged again."""
+        if not data:
+            logger.debug("an empty key list: absence is not a command")
+            return
+        match self._judge.renewal(data):
+            case None:
+                return
+            case Reason() as reason:
+                self.tell("key_list_refused", f"refused a key list: {reason.code}: {reason.message}")
+                return
+            case orders.Renewal() as renewal:
+                pass
+        self._ask_if_behind()
+        try:
+            self._remember(self._memory, renewal=renewal)
+        except errors.HeldUp as error:
+            self._pending_list = data
+            self._hold(None, error)
+            return
+        self._pending_list = None
+        again = self._judge.adopt(renewal)
+        listed = renewal.trust.listed
+        logger.info("key list %d counts from now on, epoch %d", listed.version, listed.epoch)
+        if again is not None:
+            self.take(again)
+
+    def _ask_if_behind(self) -> None:
+        """What was missing may have come; the report that says so asks whether it was that."""
+        if self._freshness.is_behind:
+            self._freshness.ask()
 
     def work(self, *, until_news: bool = False) -> None:
         """Does all that can be done now, or only up to the next thing that the cloud should hear of."""
@@ -206,18 +260,37 @@ class Worker:
         except errors.HeldUp as error:
             logbook.log_held_up(error, None)
 
+    def ask(self) -> None:
+        """As ``repeat``, and asks the cloud whether this is the newest order."""
+        self._freshness.ask()
+        self.repeat()
+
+    def look_at_freshness(self) -> None:
+        """Says so if this device became stale, or is not any more."""
+        change = self._freshness.look()
+        if change is None:
+            return
+        reason = self._freshness.reason
+        words = f"{reason.code}: {reason.message}" if reason else "the cloud answered: this robot has its newest order"
+        logger.log(logging.WARNING if reason else logging.INFO, "%s: %s", change, words)
+        self.tell(change, words)
+        try:
+            self._remember(self._memory)
+        except errors.HeldUp as error:
+            logbook.log_held_up(error, None)
+
     def tell(self, code: str, words: str, deployment: str | None = None) -> None:
         """Queues an event for the cloud."""
         self._logbook.tell(code, words, deployment)
 
     def hear(self, data: bytes) -> None:
         """Takes what came as the cloud's echo; what is none, or answers another question, says nothing."""
-        try:
-            heard = echo.open_echo(data, self._who.keys, self._who.wire_id)
-        except protocol_errors.ProtocolError as error:
-            logger.warning("an echo that is none: %s", error.message)
+        heard = self._judge.echo(data)
+        if heard is None:
             return
         self._passage.hear(heard.nonce)
+        if self._pending is None and self._pending_list is None:
+            self._freshness.hear(heard, self._memory, self._judge.trust.listed.version)
 
     def ended(self, result: inbox.Ended) -> None:
         """Takes the end of an errand."""
@@ -280,6 +353,9 @@ class Worker:
             return False
         self._retry_at = None
         self._next_attempts = {}
+        if self._pending_list is not None:
+            self.renew(self._pending_list)
+            return True
         if self._pending is not None:
             self.take(self._pending)
             return True
@@ -499,18 +575,34 @@ class Worker:
         judged: bool = False,
         again: bool = False,
         trials: tuple[str, int] | None = None,
+        renewal: orders.Renewal | None = None,
         is_over: bool = False,
     ) -> None:
         """As the logbook does. ``is_over``: what the passage knows is of a deployment that is through, or given up."""
+        known = renewal.trust if renewal else self._judge.trust
+        nonce = None if is_over else self._passage.nonce
+        if nonce is None:
+            nonce = self._freshness.nonce
+        else:
+            self._freshness.asked(nonce)
         account = logbook.Account(
             disk=self._sight.disk,
             next_attempts={**self._sight.next_attempts, **self._next_attempts},
             waiting={} if is_over else self._passage.waiting,
             integrity=self._sight.left_so(self._memory),
-            nonce=None if is_over else self._passage.nonce,
+            nonce=nonce,
+            keys=known.listed.version,
+            stale=self._freshness.is_stale,
         )
         self._logbook.remember(
-            memory, account, envelope=envelope, applying=applying, judged=judged, again=again, trials=trials
+            memory,
+            account,
+            envelope=envelope,
+            applying=applying,
+            judged=judged,
+            again=again,
+            trials=trials,
+            key_list=renewal.envelope if renewal else None,
         )
         self._memory = memory
         if not applying:

@@ -33,6 +33,11 @@ class Bench:
     def connect(self) -> None:
         self.agent.turn()
         self.agent.handle(self.link.accept())
+        self.echo()
+
+    def echo(self) -> None:
+        """The cloud answers what the newest report asks."""
+        self.agent.handle(inbox.Echoed(self.robot.shore.echo(self.robot.report)))
 
     def sleep_until_due(self) -> float:
         seconds = self.agent.turn()
@@ -203,7 +208,8 @@ def test_a_reconnect_says_the_report_again(bench):
     bench.answer()
 
     first, second = bench.reports()
-    assert first == second
+    assert first.nonce != second.nonce, "each connection has a question of its own"
+    assert second == first.model_copy(update={"seq": second.seq, "at": second.at, "nonce": second.nonce})
 
 
 def test_items_of_an_earlier_connection_are_ignored(bench):
@@ -232,6 +238,19 @@ def test_a_hello_is_answered_once_within_its_spread(bench):
     assert len(bench.reports()) == 2
     bench.agent.handle(bench.link.acknowledge())
     assert bench.agent.turn() > 100
+
+
+def test_connections_that_are_cut_again_and_again_are_told_of_once(bench):
+    for _ in range(agent.CUT_SHORT + 2):
+        bench.connect()
+        bench.agent.handle(bench.link.lose())
+        bench.sleep_until_due()
+
+    bench.connect()
+    bench.answer()
+
+    events = [each.payload for each in bench.link.published if each.kind is Kind.EVENT]
+    assert [messages.parse_event(body, "dev-0123456789abcdef").code for body in events] == ["connections_cut_short"]
 
 
 @pytest.mark.parametrize("payload", [b"", b"{}x", b'{"v":1,"spread_s":-1}', b'{"v":1,"spread_s":1e9}', b"[" * 9000])
@@ -274,6 +293,7 @@ def test_presence_is_said_more_often_than_the_report(robot):
         bench.sleep_until_due()
         if len(bench.link.published) > before:
             bench.agent.handle(bench.link.acknowledge())
+            bench.echo()
 
     told = [message.kind for message in bench.link.published[said:]]
     assert 10 <= told.count(Kind.PRESENCE) <= 11

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 from shallop_device import bundles, contents, errors, state, testing
 from shallop_device.cli import root
-from shallop_protocol import desired, digests
+from shallop_protocol import desired, digests, keys
 from shallop_protocol.desired import Desired, Instance, Manifest
 
 MAP = b"P5 1 1 255\n\xff" + bytes(range(256)) * 2_000
@@ -137,7 +137,7 @@ def bad_bundles(shore: testing.Shore) -> list[tuple[bytes, str]]:
         (_changed(good, 10), "damaged"),
         (_changed(good, 10_000), "maps/site.pgm is damaged"),
         (good + b"more", "something behind its end"),
-        (tar(("other.json", sealed)), "does not begin with desired.json"),
+        (tar(("other.json", sealed)), "does not begin with keys.json and desired.json"),
         (linked.getvalue(), "the order in the bundle is refused"),
         (tar((bundles.ORDER, sealed)), "lacks maps/site.pgm"),
         (tar((bundles.ORDER, sealed), ("../../etc/passwd", b"x")), "does not belong there"),
@@ -147,8 +147,29 @@ def bad_bundles(shore: testing.Shore) -> list[tuple[bytes, str]]:
         (tar((bundles.ORDER, b"{}")), "the order in the bundle is refused"),
         (tar((bundles.ORDER, b" " * (desired.MAX_ENVELOPE_BYTES + 1))), "does not begin with"),
         (carried(stranger, order(stranger)), "the order in the bundle is refused"),
+        (tar((bundles.KEYS, stranger.rotate()), (bundles.ORDER, sealed)), "the key list in the bundle is refused"),
+        (tar((bundles.KEYS, b" " * 20_000), (bundles.ORDER, sealed)), "does not begin with"),
+        (tar((bundles.KEYS, shore.key_list)), "does not begin with"),
         (carried(shore, order(other)), "the order is for dev-0000000000000000"),
     ]
+
+
+def test_a_bundle_brings_the_keys_that_its_order_needs(
+    robot: testing.Robot, shore: testing.Shore, shallopd: Callable[..., Result]
+) -> None:
+    first = shore.key_list
+    listed = shore.rotate(keys.KeyState.REVOKED, epochs=1)
+    data = shore.seal(order(shore, {"motion.yaml": b"max: 1\n"}))
+
+    refused = shallopd("apply-bundle", bundle=tar((bundles.ORDER, data)))
+    assert isinstance(refused.exception, bundles.BadBundle)
+    assert shallopd("apply-bundle", bundle=tar((bundles.KEYS, listed), (bundles.ORDER, data))).exit_code == 0
+    assert visible(robot) == {"motion.yaml": b"max: 1\n"}
+    assert json.loads(shallopd("report").output)["keys"] == 2
+
+    later = shore.seal(order(shore, {"motion.yaml": b"max: 2\n"}))
+    assert shallopd("apply-bundle", bundle=tar((bundles.KEYS, first), (bundles.ORDER, later))).exit_code == 0
+    assert json.loads(shallopd("report").output)["keys"] == 2
 
 
 def test_a_bad_bundle_is_refused_and_nothing_is_done(

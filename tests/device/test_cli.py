@@ -7,7 +7,7 @@ import logging
 import signal
 
 import pytest
-from shallop_device import cli, daemon, settings, testing
+from shallop_device import cli, daemon, freshness, settings, testing
 
 
 @pytest.fixture
@@ -117,6 +117,18 @@ def test_status_shows_what_became_of_each_deployment(shallopd, robot, shore):
     ]
 
 
+def test_status_says_that_a_robot_is_stale(shallopd, tmp_path, shore):
+    robot = testing.Robot(tmp_path / "stale", shore)
+    robot.store.note_unproven(freshness.STALE_AFTER_S)
+    robot.boot()
+    robot.store.close()
+
+    code, out, _ = shallopd("status", "--state", str(robot.state))
+
+    assert code == 0
+    assert "freshness   stale: nothing proves that this is the newest order; see: shallopd doctor" in out.splitlines()
+
+
 def test_status_as_json(shallopd, robot, shore):
     manifest = shore.manifest({"f": "1"})
     robot.take(shore.order(manifest))
@@ -137,6 +149,7 @@ def test_status_as_json(shallopd, robot, shore):
         "epoch": 1,
         "generation": 1,
         "current": manifest.id,
+        "stale": False,
         "deployments": [entry.model_dump(mode="json") for entry in robot.report.deployments],
         "refused": None,
         "report": {"seq": robot.report.seq, "at": "2026-01-01T00:00:00Z", "sent": True},

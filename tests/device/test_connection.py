@@ -220,3 +220,19 @@ def test_many_connections_leave_nothing_open(line, broker):
     line.link.close()
 
     assert (threading.active_count(), len(list(Path("/proc/self/fd").iterdir()))) == before
+
+
+@pytest.mark.parametrize("sends", [True, False])
+def test_a_broker_that_goes_by_certificates_alone_is_not_told_the_password(shore: testing.Shore, sends: bool):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(10)
+        device = who(shore, f"mqtt://127.0.0.1:{server.getsockname()[1]}", "3.1.1")
+        line = link.MqttLink(device, "incarnation", inbox.Inbox(), sends_password=sends)
+        line.open(1)
+        opened, _ = server.accept()
+        with opened:
+            opened.settimeout(10)
+            connect = opened.recv(65_536)
+        line.close()
+
+    assert (device.username.encode() in connect, b"secret" in connect) == (True, sends)

@@ -90,6 +90,24 @@ def test_a_running_agent_keeps_its_session(robot_of, broker, watch, eventually):
         thread.join(15)
 
 
+def test_a_robot_that_is_stale(robot_of, broker, watch, eventually):
+    loaded = robot_of(broker.url)
+    memory = store.Store.open(loaded.settings.state)
+    memory.note_unproven(60 * 3600.0)
+    memory.close()
+    items = inbox.Inbox()
+    thread = threading.Thread(target=daemon.run, args=(loaded.settings, items))
+    thread.start()
+    try:
+        eventually(lambda: watch.of("shallop/v1/dev-0123456789abcdef/report"))
+
+        words = "for 60.0 hours the cloud has not answered whether this robot has its newest order"
+        assert found(loaded)["freshness"] == [f"warn: stale: {words}"]
+    finally:
+        items.put(inbox.Stop())
+        thread.join(15)
+
+
 def test_a_broker_that_is_gone_and_a_password_that_is_wrong(robot_of, broker, tmp_path):
     loaded = robot_of(broker.url)
     broker.stop()

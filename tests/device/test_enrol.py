@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import stat
 from pathlib import Path
+from typing import Any
 
+import certificates_world
 import pytest
-from shallop_device import backoff, enrol, errors, identity, state, store
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from shallop_device import backoff, enrol, errors, identity, schema, state, store, testing, tls
+from shallop_protocol import keys, trust
 
 AT_ONCE = backoff.Backoff(first=0.0, cap=0.0)
 
@@ -26,11 +31,15 @@ def problem(code: str, detail: str) -> dict[str, str]:
 
 
 def test_a_token_gives_an_identity(call, cloud, shore, tmp_path):
+    shore.floor = (1, 7)
     cloud.will_answer((201, shore.answer("mqtts://broker.example.com", "5")))
 
     who = call(server=cloud.url + "/")
 
     (asked,) = cloud.asked
+    request = x509.load_pem_x509_csr(asked.pop("csr").encode())
+    assert request.is_signature_valid
+    assert isinstance(request.public_key().curve, ec.SECP256R1)
     assert asked == {
         "path": "/v1/enrolments",
         "token": "token",
@@ -41,13 +50,13 @@ def test_a_token_gives_an_identity(call, cloud, shore, tmp_path):
     assert (who.device, who.wire_id, who.name) == (shore.device, shore.device.lower(), "amr-1")
     assert (who.server, who.root) == (cloud.url, tmp_path / "root")
     assert (who.broker, who.protocol) == (identity.Broker("broker.example.com", 8883, tls=True), "5")
-    assert dict(who.keys) == {shore.signer.key.keyid: shore.signer.key}
+    assert who.anchor == trust.Trust(who.wire_id, keys.Roots((shore.root.key,)), shore.listed, (1, 7))
     assert who.password not in repr(who)
     memory = store.Store.open_to_read(tmp_path / "state")
     assert memory.identity == who
     memory.close()
     assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o700
-    assert stat.S_IMODE((tmp_path / "state" / store.FILE).stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "state" / schema.FILE).stat().st_mode) == 0o600
     assert (tmp_path / "root").is_dir()
 
 
@@ -153,8 +162,15 @@ def test_a_refusal_that_is_no_problem_document(body, call, cloud):
         lambda answer: answer["mqtt"].update(url="mqtt://x:99999"),
         lambda answer: answer["mqtt"].update(protocol="4"),
         lambda answer: answer["mqtt"].update(topic_root="a/#"),
-        lambda answer: answer.update(signing_keys=[]),
-        lambda answer: answer.update(signing_keys=["AAAA"]),
+        lambda answer: answer.pop("trust"),
+        lambda answer: answer.pop("floor"),
+        lambda answer: answer["floor"].update(generation=-1),
+        lambda answer: answer["trust"].update(roots=[]),
+        lambda answer: answer["trust"].update(roots=["AAAA"]),
+        lambda answer: answer["trust"].update(roots=[testing.Shore(2).root.key.text]),
+        lambda answer: answer["trust"].update(threshold=0),
+        lambda answer: answer["trust"].update(threshold=2),
+        lambda answer: answer["trust"].update(key_list="{}"),
     ],
 )
 def test_an_answer_that_cannot_be_used_is_not_kept(change, call, cloud, shore, tmp_path):
@@ -200,3 +216,51 @@ def test_a_password_in_the_clear_is_warned_of(caplog, tmp_path):
         enrol.enrol("http://fleet.example.com", "token", tmp_path / "file", tmp_path)
 
     assert "travel unencrypted" in caplog.text
+
+
+def certified(answer: dict[str, Any], csr: str) -> dict[str, Any]:
+    """An answer with a certificate of the key in a request."""
+    key = x509.load_pem_x509_csr(csr.encode()).public_key()
+    return {**answer, "mqtt": {**answer["mqtt"], "certificate": certificates_world.signed(key)}}
+
+
+def test_a_certificate_comes_with_the_key_that_was_made_before_it_was_asked_for(call, cloud, shore, tmp_path):
+    cloud.will_answer(None)
+    with pytest.raises(errors.AgentError, match="gave up"):
+        call()
+    cloud.will_answer((201, certified(shore.answer(), cloud.asked[0]["csr"])))
+
+    who = call()
+
+    assert len({certificates_world.key_of(asked["csr"]) for asked in cloud.asked}) == 1
+    assert who.certificate.count("-----BEGIN CERTIFICATE-----") == 1
+    assert who.certificate.count("-----BEGIN PRIVATE KEY-----") == 1
+    assert "PRIVATE KEY" not in repr(who)
+    tls.Trust(own=who.certificate).context()
+    memory = store.Store.open_to_read(tmp_path / "state")
+    assert memory.identity == who
+    memory.close()
+
+
+def test_another_token_gets_another_key(call, cloud, shore):
+    cloud.will_answer((401, problem("token_invalid", "no")), (201, shore.answer()))
+    with pytest.raises(errors.NotAuthorized):
+        call("wrong")
+    call("right")
+
+    first, second = (certificates_world.key_of(asked["csr"]) for asked in cloud.asked)
+    assert first != second
+
+
+@pytest.mark.parametrize("make", [lambda: "no certificate", lambda: certificates_world.signed()])
+def test_a_certificate_that_is_not_its_own_is_not_kept(make, call, cloud, shore, tmp_path):
+    answer = shore.answer()
+    answer["mqtt"]["certificate"] = make()
+    cloud.will_answer((201, answer))
+
+    with pytest.raises(errors.AgentError, match="/mqtt/certificate"):
+        call()
+
+    memory = store.Store.open_to_read(tmp_path / "state")
+    assert memory.identity is None
+    memory.close()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from shallop_device import applier, errors, files, store, testing
+from shallop_device import applier, errors, files, schema, store, testing
 from shallop_protocol.desired import Manifest
 from shallop_protocol.statuses import Activity, Error
 
@@ -215,11 +215,11 @@ def test_every_failure_to_open_the_database_ends_the_agent_with_a_reason_and_los
     as_before = testing.Robot(disk, shore)
     memory = as_before.store.memory
     as_before.store.close()
-    connect = store.connect
+    connect = schema.connect
     for nth in range(1, 1000):
         fault = testing.FailingStatement(nth, "disk I/O error")
         fault.armed = fault.looks_count = True
-        monkeypatch.setattr(store, "connect", functools.partial(connect, factory=fault.database))
+        monkeypatch.setattr(schema, "connect", functools.partial(connect, factory=fault.database))
         words = None
         try:
             store.Store.open(disk / "state").close()
@@ -231,7 +231,7 @@ def test_every_failure_to_open_the_database_ends_the_agent_with_a_reason_and_los
         again.close()
         if words is None:
             break
-        assert words == f"cannot open {disk / 'state' / store.FILE}: disk I/O error"
+        assert words == f"cannot open {disk / 'state' / schema.FILE}: disk I/O error"
     assert nth > 5
     assert memory.wanted is not None
     assert memory.wanted.id == old.id

@@ -10,10 +10,12 @@ import shutil
 import sqlite3
 from pathlib import Path
 
+import certificates_world
 import pytest
 import sqlite_utils
-from shallop_device import applier, files, gates, identity, store, testing, worker
-from shallop_protocol import strict_json
+from cryptography import x509
+from shallop_device import applier, certificate, files, gates, identity, schema, store, testing, worker
+from shallop_protocol import keys, strict_json
 from shallop_protocol.desired import Desired, Manifest
 from shallop_protocol.statuses import Activity, Error
 
@@ -34,6 +36,7 @@ class Case:
         meanwhile: what robot software may find at any moment; None stands for nothing.
         damage: a file of the deployment in force that is changed while the agent is down.
         is_accepted: the order was accepted just before that.
+        rotates: another key signs the order, in another epoch; the list that says so comes after it.
         rules: the robot's gates; ``unwell`` is the deployment that does not pass ``health``.
     """
 
@@ -45,6 +48,7 @@ class Case:
     outcome: Outcome
     damage: str | None = None
     is_accepted: bool = False
+    rotates: bool = False
     rules: gates.Rules = worker.NO_RULES
     unwell: str | None = None
 
@@ -119,6 +123,11 @@ def failed_in_force() -> tuple[testing.Shore, Case]:
     return shore, Case(before, order, (old,), [torn, OLD], old, outcome, "arm/grip.yaml", is_accepted=True)
 
 
+def rotated() -> tuple[testing.Shore, Case]:
+    shore, case = replace()
+    return shore, dataclasses.replace(case, order=case.order.model_copy(update={"epoch": 2}), rotates=True)
+
+
 WITH_HEALTH = gates.Rules(check=True, applied=True, health=gates.Health(window=5.0, interval=1.0, passes=2))
 
 
@@ -149,6 +158,7 @@ CASES = [
     rejected,
     failed_in_force,
     heal_damage,
+    rotated,
     first_apply_with_gates,
     failed_health,
 ]
@@ -165,6 +175,8 @@ def prepare(directory: Path, shore: testing.Shore, case: Case) -> None:
     if case.damage:
         (robot.root / applier.CURRENT / case.damage).write_text("torn")
     robot.store.close()
+    if case.rotates:
+        shore.rotate(keys.KeyState.REVOKED, epochs=1)
 
 
 def robot_on_copy(directory: Path, copy: Path, shore: testing.Shore, case: Case) -> testing.Robot:
@@ -191,6 +203,8 @@ def run_until_cut(robot: testing.Robot, case: Case, power: testing.Power) -> boo
     try:
         robot.boot(power)
         robot.take(case.order)
+        if case.rotates:
+            robot.worker.renew(robot.shore.key_list)
         settle(robot, case.unwell)
     except testing.PowerCut:
         return True
@@ -203,7 +217,11 @@ def check_at_the_cut(robot: testing.Robot, case: Case) -> None:
     assert robot.visible() in case.meanwhile
     memory = store.Store.open_to_read(robot.state)
     told, committed = memory.report, memory.memory
+    who = memory.identity
+    assert who is not None
+    trusted = memory.trust(who.anchor)
     memory.close()
+    assert committed.order is None or committed.order.epoch <= trusted.listed.epoch
     if case.damage or told is None:
         return
     disk = applier.Applier(files.RootedFiles(robot.root))
@@ -216,6 +234,8 @@ def check_at_the_cut(robot: testing.Robot, case: Case) -> None:
 
 def check_recovery(robot: testing.Robot, case: Case) -> None:
     robot.boot()
+    if case.rotates:
+        robot.worker.renew(robot.shore.key_list)
     robot.take(case.order)
     settle(robot, case.unwell)
     held = {deployment for deployment, state in case.outcome.items() if state == IN_FORCE}
@@ -226,7 +246,7 @@ def check_recovery(robot: testing.Robot, case: Case) -> None:
     assert len(robot.trees()) == len(held)
     assert report.current == (case.finally_visible.id if case.finally_visible else None)
     assert {entry.id: (entry.activity, entry.error) for entry in report.deployments} == case.outcome
-    assert (report.epoch, report.generation) == (1, case.order.generation)
+    assert (report.epoch, report.generation) == (case.order.epoch, case.order.generation)
     robot.take(case.order)
     settle(robot, case.unwell)
     assert robot.report == report
@@ -282,13 +302,34 @@ def test_every_cut_during_the_recovery_of_every_cut_is_survived(make, memory_pat
     assert points > 100
 
 
-def enrolled(directory: Path, shore: testing.Shore, power: testing.Power) -> identity.Identity | None:
+class Office:
+    """A cloud that enrols who comes first with a token, and nobody else: by the secret and the key in the request."""
+
+    def __init__(self, shore: testing.Shore) -> None:
+        self._shore = shore
+        self._owner: tuple[str, bytes] | None = None
+        self._certificate: str | None = None
+
+    def answer(self, enrolling: store.Enrolling) -> bytes:
+        csr = certificate.request(enrolling.key)
+        asks = (enrolling.secret, certificates_world.key_of(csr))
+        if self._owner is None:
+            self._owner = asks
+            self._certificate = certificates_world.signed(x509.load_pem_x509_csr(csr.encode()).public_key())
+        assert asks == self._owner, "the token is burnt: another robot enrolled with it"
+        answer = self._shore.answer()
+        return strict_json.dumps({**answer, "mqtt": {**answer["mqtt"], "certificate": self._certificate}})
+
+
+def enrolled(directory: Path, office: Office, power: testing.Power) -> identity.Identity | None:
     """Enrols once; None if the power went before that was done."""
     memory = None
     try:
-        memory = store.Store(store.connect(directory, testing.powered_database(power)))
-        memory.begin_enrolment("http://127.0.0.1", directory / "root", "token")
-        memory.finish_enrolment(strict_json.dumps(shore.answer()))
+        memory = store.Store(schema.connect(directory, testing.powered_database(power)))
+        enrolling = memory.begin_enrolment("http://127.0.0.1", directory / "root", "token")
+        answer = office.answer(enrolling)
+        power.step()  # the answer is lost with the power
+        memory.finish_enrolment(answer)
     except testing.PowerCut:
         return None
     else:
@@ -299,19 +340,17 @@ def enrolled(directory: Path, shore: testing.Shore, power: testing.Power) -> ide
 
 
 def test_every_cut_while_enrolling_is_survived(memory_path: Path, shore: testing.Shore):
-    """Before each SQL statement that changes something, the making of the database among them. A secret that may have
-    been sent is kept."""
+    """Before each SQL statement that changes something, the making of the database among them, and before the answer
+    comes. The robot is enrolled or not, and can always be: its token is not burnt."""
     for step in range(1, 1000):
         state = memory_path / str(step)
-        found = enrolled(state, shore, testing.Power(step))
-        secret = None
-        if found is None and (state / store.FILE).exists():
-            memory = store.Store.open(state)
-            secret = memory.enrolling and memory.enrolling.secret
-            memory.close()
-        again = enrolled(state, shore, testing.Power())
+        office = Office(shore)
+        found = enrolled(state, office, testing.Power(step))
+        again = enrolled(state, office, testing.Power())
         assert again is not None
-        assert (again.device, again.password) == (shore.device, secret or again.password)
+        assert again.device == shore.device
+        certificate.check(again.certificate)
+        assert found in (None, again)
         shutil.rmtree(state)
         if found is not None:
             break
@@ -320,9 +359,9 @@ def test_every_cut_while_enrolling_is_survived(memory_path: Path, shore: testing
 
 def as_first_made(state: Path) -> None:
     """Makes a state directory one of the first version: with the tables and columns that there were then."""
-    now = sqlite3.connect(state / store.FILE)
+    now = sqlite3.connect(state / schema.FILE)
     old = sqlite_utils.Database(sqlite3.connect(state / "old.db"))
-    store._migrations.apply(old, stop_before="m002_gates")
+    schema.MIGRATIONS.apply(old, stop_before="m002_gates")
     for table in old.table_names():
         columns = ", ".join(f'"{column.name}"' for column in old[table].columns)
         rows = [] if table.startswith("_") else now.execute(f"select {columns} from {table}").fetchall()
@@ -333,9 +372,9 @@ def as_first_made(state: Path) -> None:
             old.conn.commit()
     now.close()
     old.close()
-    for path in state.glob(f"{store.FILE}*"):
+    for path in state.glob(f"{schema.FILE}*"):
         path.unlink()
-    (state / "old.db").rename(state / store.FILE)
+    (state / "old.db").rename(state / schema.FILE)
 
 
 def test_every_cut_while_an_old_database_is_brought_up_to_date_is_survived(memory_path: Path, shore: testing.Shore):
@@ -352,7 +391,7 @@ def test_every_cut_while_an_old_database_is_brought_up_to_date_is_survived(memor
         state = memory_path / str(step) / "state"
         was_cut = False
         try:
-            store.connect(state, testing.powered_database(testing.Power(step))).close()
+            schema.connect(state, testing.powered_database(testing.Power(step))).close()
         except testing.PowerCut:
             was_cut = True
         memory = store.Store.open(state)

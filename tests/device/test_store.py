@@ -9,7 +9,7 @@ import stat
 from pathlib import Path
 
 import pytest
-from shallop_device import errors, store, testing
+from shallop_device import errors, schema, store, testing
 from shallop_protocol import device, messages
 
 AT = testing.FakeClock().now()
@@ -117,7 +117,7 @@ def test_memory_and_report_are_committed_together_or_not_at_all(tmp_path: Path, 
 
 def test_a_database_that_cannot_be_written_holds_up_and_changes_nothing(tmp_path: Path, opened):
     remember(opened, device.Memory())
-    other = sqlite3.connect(tmp_path / store.FILE, timeout=0)
+    other = sqlite3.connect(tmp_path / schema.FILE, timeout=0)
     other.execute("begin immediate")
     opened._db.conn.execute("pragma busy_timeout = 0")
 
@@ -202,7 +202,7 @@ def test_it_can_be_looked_at_while_it_is_written_and_after(tmp_path: Path):
 def test_what_is_no_database_is_said_so(tmp_path: Path):
     with pytest.raises(errors.AgentError, match="enrol this device first"):
         store.Store.open_to_read(tmp_path)
-    (tmp_path / store.FILE).write_text("this is not a database, it is only some text in a file" * 50)
+    (tmp_path / schema.FILE).write_text("this is not a database, it is only some text in a file" * 50)
 
     with pytest.raises(errors.AgentError, match="cannot read"):
         store.Store.open_to_read(tmp_path)
@@ -215,7 +215,7 @@ def test_tables_are_strict(opened):
         row["strict"] for row in opened._rows("pragma table_list") if not row["name"].startswith(("sqlite_", "_"))
     ]
 
-    assert len(strict) == 9
+    assert len(strict) == 10
     assert set(strict) == {1}
 
 
@@ -227,8 +227,8 @@ class Noting(store.Store):
 
     @classmethod
     def on(cls, directory: Path) -> Noting:
-        noting = cls(store.connect(directory))
-        noting.commits, noting.wal = [], directory / f"{store.FILE}-wal"
+        noting = cls(schema.connect(directory))
+        noting.commits, noting.wal = [], directory / f"{schema.FILE}-wal"
         return noting
 
     def _commit(self) -> None:
@@ -262,10 +262,10 @@ def test_a_loss_of_power_takes_no_more_than_what_was_not_synced(tmp_path: Path, 
     kept = noting.commits[-1]
     noting.mark_sent(1)
     noting.begin_message("digest")
-    for name in (store.FILE, f"{store.FILE}-wal"):
+    for name in (schema.FILE, f"{schema.FILE}-wal"):
         (tmp_path / "cut").mkdir(exist_ok=True)
         shutil.copy(tmp_path / "state" / name, tmp_path / "cut" / name)
-    os.truncate(tmp_path / "cut" / f"{store.FILE}-wal", kept)
+    os.truncate(tmp_path / "cut" / f"{schema.FILE}-wal", kept)
 
     after = store.Store.open(tmp_path / "cut")
 

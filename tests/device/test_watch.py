@@ -268,6 +268,25 @@ def test_nothing_is_visible_where_the_fallback_was_damaged(integrity, tmp_path, 
     robot.store.close()
 
 
+def test_what_a_hold_keeps_in_sight_is_looked_at_though_it_is_to_leave(robot, shore):
+    manifest = shore.manifest(FILES)
+    robot.take(shore.order(manifest))
+    robot.settle()
+    robot.worker.passage.hold("docking", "parking", 60.0)
+    robot.take(shore.order(None))
+    robot.worker.work()
+    (robot.root / applier.CURRENT / "f").write_text("x")
+    robot.worker.check()
+    robot.worker.work()
+
+    (entry,) = robot.report.deployments
+    assert (entry.activity, entry.integrity.code) == (Activity.REMOVING, "files_changed")
+    robot.worker.passage.release("docking")
+    robot.settle()
+    assert robot.visible() is None
+    assert robot.leftovers() == []
+
+
 def test_the_watch_sees_a_robot_without_a_deployment(robot):
     items = inbox.Inbox()
     empty = watch.Watch(robot.root, items, quiet_s=0.02, longest_s=0.1)

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import click
 
-from shallop_device import errors
+from shallop_device import errors, terminal
 from shallop_device.cli import root
 
 __all__ = ["main"]
@@ -19,7 +19,7 @@ def main() -> NoReturn:
     try:
         root.shallopd(auto_envvar_prefix="SHALLOPD", prog_name="shallopd")
     except errors.AgentError as error:
-        click.echo(f"shallopd: {error}", err=True)
+        click.echo(f"shallopd: {terminal.lines(str(error))}", err=True)
         sys.exit(error.exit_code)
     except BrokenPipeError:
         # Whoever read our output (head, less) has seen enough; Python must not fail again when it flushes at exit.

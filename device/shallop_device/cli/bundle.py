@@ -28,6 +28,7 @@ from shallop_device import (
     settings,
     state,
     store,
+    terminal,
     worker,
 )
 from shallop_device.cli import options
@@ -70,7 +71,7 @@ def apply_bundle(file: BinaryIO, state_dir: Path | None, config_file: Path | Non
                 memory.close()
     except errors.InUse:
         words, is_well = _hand_over(chosen, file, timeout)
-    click.echo(words)
+    click.echo(terminal.lines(words))
     click.echo(REPORT_HINT)
     if not is_well:
         sys.exit(1)
@@ -103,7 +104,7 @@ def _apply(chosen: settings.Settings, memory: store.Store, file: BinaryIO, timeo
     who = daemon.identity_of(chosen, known)
     now = clock.SystemClock()
     library = contents.Library(chosen.state / contents.DIRECTORY)
-    bundle = bundles.read(file, who, memory.memory, now.now())
+    bundle = bundles.read(file, memory.trust(who.anchor), memory.memory, now.now())
     bundles.keep(file, bundle, library)
     items = inbox.Inbox()
     doing = runner.Runner(items, daemon.hooks_of(chosen, who.root))
@@ -122,6 +123,8 @@ def _apply(chosen: settings.Settings, memory: store.Store, file: BinaryIO, timeo
     )
     try:
         hands.start()
+        if bundle.key_list is not None:
+            hands.renew(bundle.key_list)
         hands.take(bundle.envelope)
         _settle(hands, memory, items, now, timeout)
     finally:
@@ -134,14 +137,17 @@ def _hand_over(chosen: settings.Settings, file: BinaryIO, timeout: float) -> tup
     memory = store.Store.open_to_read(chosen.state)
     try:
         who, known = memory.identity, memory.memory
+        trusted = memory.trust(who.anchor) if who else None
     finally:
         memory.close()
-    if who is None:
+    if trusted is None:
         raise errors.not_enrolled(chosen.state)
-    bundle = bundles.read(file, who, known, clock.SystemClock().now())
+    bundle = bundles.read(file, trusted, known, clock.SystemClock().now())
     library = contents.Library(chosen.state / contents.DIRECTORY)
     bundles.keep(file, bundle, library)
     door = client.Client(chosen.door_path)
+    if bundle.key_list is not None:
+        door.key_list(bundle.key_list)
     door.order(bundle.envelope)
     # What the agent cleared away, because nothing wanted it before the order came, is put there again.
     bundles.keep(file, bundle, library)

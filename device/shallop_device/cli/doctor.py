@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 from pathlib import Path
 
 import click
 
 from shallop_device import doctor as examination
+from shallop_device import terminal
 from shallop_device.cli import options
 
 
@@ -30,10 +30,10 @@ def doctor(state_dir: Path | None, config_file: Path | None, output: str) -> Non
         found.append(finding)
         if output == "table":
             advice = f"\n{'':>18}{finding.advice}" if finding.advice else ""
-            click.echo(f"{finding.grade:<4}  {finding.subject:<11} {finding.words}{advice}")
+            click.echo(terminal.lines(f"{finding.grade:<4}  {finding.subject:<11} {finding.words}{advice}"))
     failed = sum(finding.grade == "fail" for finding in found)
     if output == "json":
-        click.echo(json.dumps([dataclasses.asdict(finding) for finding in found], indent=2, ensure_ascii=False))
+        click.echo(terminal.as_json([dataclasses.asdict(finding) for finding in found], 2))
     elif failed:
         click.echo(f"{failed} failed")
     sys.exit(1 if failed else 0)

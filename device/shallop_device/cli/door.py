@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
@@ -15,7 +14,7 @@ from typing import Any
 
 import click
 
-from shallop_device import errors
+from shallop_device import errors, terminal
 from shallop_device.cli import options
 from shallop_device.door import client
 
@@ -161,7 +160,7 @@ def events(
     """
     for event in _client(socket_path, state_dir, config_file).events(after):
         line = {"id": event.id, "kind": event.kind, "data": event.data}
-        click.echo(json.dumps(line, ensure_ascii=False))
+        click.echo(terminal.as_json(line))
         sys.stdout.flush()
         if not follow:
             return
@@ -182,7 +181,7 @@ def _while_it_runs(agent: client.Client, name: str, reason: str, command: Sequen
         try:
             agent.release(name)
         except errors.AgentError as error:  # it ended before, or ends with this process
-            click.echo(f"shallopd: {error}", err=True)
+            click.echo(f"shallopd: {terminal.lines(str(error))}", err=True)
 
 
 def _renew(agent: client.Client, name: str, reason: str, has_ended: threading.Event) -> None:
@@ -190,7 +189,7 @@ def _renew(agent: client.Client, name: str, reason: str, has_ended: threading.Ev
         try:
             agent.hold(name, reason, RENEWED_FOR_S, os.getpid())
         except errors.AgentError as error:
-            click.echo(f"shallopd: the hold was not renewed: {error}", err=True)
+            click.echo(f"shallopd: the hold was not renewed: {terminal.lines(str(error))}", err=True)
 
 
 def _run(command: Sequence[str]) -> int:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from shallop_device import enrol, logs, tls
+from shallop_device import enrol, logs, terminal, tls
 from shallop_device.cli import options
 
 
@@ -34,5 +34,5 @@ def enroll(server: str, token: str, state_dir: Path | None, root: Path, config_f
     state, link = chosen.state, chosen.link
     trust = tls.Trust(None, link.ca, link.client_certificate, link.client_key)
     who = enrol.enrol(server, token, state, root, trust=trust)
-    click.echo(f"{who.name} ({who.device}) is enrolled at {who.server}")
+    click.echo(terminal.line(f"{who.name} ({who.device}) is enrolled at {who.server}"))
     click.echo(f"next: shallopd run --state {state}")

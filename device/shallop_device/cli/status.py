@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
 from shallop_protocol import messages
 
-from shallop_device import errors, identity, store
+from shallop_device import errors, identity, store, terminal
 from shallop_device.cli import options
 
 
@@ -31,7 +30,7 @@ def status(state_dir: Path | None, config_file: Path | None, output: str) -> Non
         shown = _status(who, memory)
     finally:
         memory.close()
-    click.echo(json.dumps(shown, indent=2, ensure_ascii=False) if output == "json" else _as_text(shown))
+    click.echo(terminal.as_json(shown, 2) if output == "json" else _as_text(shown))
 
 
 def _status(who: identity.Identity, memory: store.Store) -> dict[str, Any]:
@@ -44,6 +43,7 @@ def _status(who: identity.Identity, memory: store.Store) -> dict[str, Any]:
         "epoch": epoch,
         "generation": generation,
         "current": report.current if report else None,
+        "stale": report is not None and report.stale,
         "deployments": [entry.model_dump(mode="json") for entry in report.deployments] if report else [],
         "refused": report.refused.model_dump(mode="json") if report and report.refused else None,
         "report": {"seq": outgoing.seq, "at": report.model_dump(mode="json")["at"], "sent": outgoing.sent}
@@ -63,6 +63,8 @@ def _as_text(shown: dict[str, Any]) -> str:
     ]
     if report:
         lines.append(f"report      {report['seq']}, {'sent' if report['sent'] else 'not sent yet'}")
+    if shown["stale"]:
+        lines.append("freshness   stale: nothing proves that this is the newest order; see: shallopd doctor")
     if refused:
         lines.append(f"refused     {refused['code']}: {refused['message']}")
     if shown["deployments"]:
@@ -84,4 +86,4 @@ def _as_text(shown: dict[str, Any]) -> str:
             "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[5]]).rstrip()
             for row in rows
         ]
-    return "\n".join(lines)
+    return "\n".join(terminal.line(each) for each in lines)

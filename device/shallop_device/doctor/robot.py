@@ -7,6 +7,7 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from shallop_device import errors, identity, settings, state, store
 from shallop_device.doctor.finding import Finding, fail, ok, warn
@@ -51,14 +52,16 @@ def enrolled(directory: Path) -> tuple[identity.Identity | None, Finding]:
         memory = store.Store.open_to_read(directory)
         try:
             who = memory.identity
+            known = memory.trust(who.anchor) if who else None
         finally:
             memory.close()
     except errors.AgentError as error:
         return None, fail("identity", str(error), advice)
-    if who is None:
+    if who is None or known is None:
         return None, fail("identity", f"{directory} is not enrolled", advice)
-    pinned = ", ".join(keyid[:12] for keyid in who.keys)
-    return who, ok("identity", f"{who.name} ({who.device}) of {who.server}; orders are signed by {pinned}")
+    signing = ", ".join(keyid[:12] for keyid in known.listed.active)
+    listed = f"key list {known.listed.version}: orders are signed by {signing}"
+    return who, ok("identity", f"{who.name} ({who.device}) of {who.server}; {listed}")
 
 
 def hooks(wanted: settings.Hooks) -> Iterator[Finding]:
@@ -94,8 +97,9 @@ def door(wanted: settings.Settings, *, running: bool) -> Iterator[Finding]:
         else:
             yield warn("door", f"there is no {parent} for the door", "make it, or set [door] path")
         return
+    asked = client.Client(path)
     try:
-        said = client.Client(path).get("/v1/device")
+        said, status = asked.get("/v1/device"), asked.get("/v1/status")
     except errors.AgentError as error:
         yield warn("door", str(error), "see the agent's log: journalctl -u shallopd")
         return
@@ -104,6 +108,17 @@ def door(wanted: settings.Settings, *, running: bool) -> Iterator[Finding]:
         yield ok("broker", f"the agent is connected, since {said['online_since']}")
     else:
         yield fail("broker", "the agent is not connected", "see the agent's log: journalctl -u shallopd")
+    yield _freshness(status["freshness"])
+
+
+def _freshness(said: Any) -> Finding:  # Any: as the door has it in JSON
+    """Whether the cloud has proven that this robot has its newest order."""
+    if said["stale"]:
+        advice = "see docs/freshness.md: is the cloud there, and does the broker pass on what it says?"
+        return warn("freshness", f"stale: {said['message']}", advice)
+    if said["proven_at"] is None:
+        return ok("freshness", "the cloud has not answered yet since the agent started")
+    return ok("freshness", f"the cloud answered: this robot had its newest order at {said['proven_at']}")
 
 
 def links(wanted: settings.Settings, root: Path) -> Iterator[Finding]:

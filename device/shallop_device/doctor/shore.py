@@ -10,12 +10,11 @@ import urllib.parse
 from collections.abc import Iterator
 from typing import Any
 
-import paho.mqtt.client as mqtt
 from paho.mqtt import enums, reasoncodes
 from shallop_protocol import messages
 from shallop_protocol.topics import Kind
 
-from shallop_device import identity, tls
+from shallop_device import identity, link, tls, wire
 from shallop_device.doctor.finding import Finding, fail, ok
 
 TIMEOUT_S = 10.0
@@ -90,7 +89,7 @@ class _Patient:
         self._connected: reasoncodes.ReasonCode | None = None
         self._subscribed = self._published = False
         is_5 = who.protocol == "5"
-        self._client = client = mqtt.Client(
+        self._client = client = wire.Client(
             callback_api_version=enums.CallbackAPIVersion.VERSION2,
             client_id=who.wire_id,
             clean_session=None if is_5 else True,
@@ -126,14 +125,13 @@ class _Patient:
         self._client.disconnect()
 
     def _hear_and_say(self) -> Iterator[Finding]:
-        topics = [self._who.topics.of(self._who.wire_id, kind) for kind in (Kind.DESIRED, Kind.ECHO)]
-        self._client.subscribe([(topic, 1) for topic in (*topics, self._who.topics.hello)])
+        self._client.subscribe([(topic, 1) for topic in link.subscriptions(self._who)])
         self._await(lambda: self._subscribed)
         advice = "look at the broker's access list: docs/brokers.md"
         if not self._subscribed or self._refusals:
             yield fail("broker", f"may not hear its topics: {', '.join(self._refusals) or 'no answer'}", advice)
             return
-        yield ok("broker", f"hears {topics[0]}")
+        yield ok("broker", f"hears {self._who.topics.of(self._who.wire_id, Kind.DESIRED)}")
         now = messages.utc(datetime.datetime.now(datetime.timezone.utc))
         canary = messages.Event(device=self._who.wire_id, at=now, code="doctor", message="shallopd doctor was here")
         topic = self._who.topics.of(self._who.wire_id, Kind.EVENT)

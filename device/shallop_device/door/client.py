@@ -85,6 +85,10 @@ class Client:
         """Hands over an order."""
         return self._send("POST", "/v1/orders", envelope)
 
+    def key_list(self, envelope: bytes) -> Any:
+        """Hands over a key list."""
+        return self._send("POST", "/v1/keys", envelope)
+
     def acknowledge(self, name: str, deployment: str, *, ok: bool, message: str) -> Any:
         """Says that a deployment is well, or not."""
         word = {"name": name, "deployment": deployment, "ok": ok, "message": message}

@@ -15,8 +15,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeVar
 
-from shallop_protocol import desired, messages
 from shallop_protocol import errors as protocol_errors
+from shallop_protocol import messages
 from shallop_protocol.desired import Manifest
 from shallop_protocol.statuses import Activity
 
@@ -145,11 +145,22 @@ class Desk:
         return models.Status(
             at=messages.utc(now),
             online=since is not None,
+            freshness=self._freshness(hands, now),
             current=self._in_sight(self._report),
             waiting=models.Awaited(deployment=waiting[0], **waiting[1].model_dump()) if waiting else None,
             trial=_trial(passage.trial),
             holds=tuple(self._shown(hold) for hold in holds),
             report=self._report,
+        )
+
+    def _freshness(self, hands: worker.Worker, now: datetime.datetime) -> models.Freshness:
+        known = hands.freshness
+        ago, reason = known.proven_s_ago, known.reason
+        return models.Freshness(
+            stale=reason is not None,
+            code=reason.code if reason else None,
+            message=reason.message if reason else None,
+            proven_at=messages.utc(now - datetime.timedelta(seconds=ago)) if ago is not None else None,
         )
 
     def _in_sight(self, report: messages.Report | None) -> models.InSight | None:
@@ -347,7 +358,7 @@ class Desk:
             hands.take(envelope)
             memory = self._store.memory
             try:
-                order = desired.open_desired(envelope, self._who.keys, self._who.wire_id)
+                order = hands.trust.order(envelope)
             except protocol_errors.ProtocolError as error:
                 raise problems.Problem(409, "order_refused", error.message) from None
             if memory.order is None or memory.order.digest != order.digest:
@@ -361,6 +372,29 @@ class Desk:
         answer = self._do(act)
         extra = {"pid": peer.pid, "uid": peer.uid}
         logger.info("an order was handed in: %d/%d", answer.epoch, answer.generation, extra=extra)
+        return answer
+
+    def key_list(self, envelope: bytes, peer: Peer) -> models.Listed:
+        """Takes a key list as if the broker had brought it.
+
+        Raises:
+            problems.Problem: it is refused; or the agent cannot do it now.
+        """
+
+        def act() -> models.Listed:
+            hands = self._attached()
+            try:
+                wanted = hands.trust.renewed(envelope).listed
+            except protocol_errors.ProtocolError as error:
+                raise problems.Problem(409, "key_list_refused", error.message) from None
+            hands.renew(envelope)
+            if hands.trust.listed != wanted:
+                words = "the agent could not write it down; it is tried again"
+                raise problems.Problem(409, "key_list_refused", words)
+            return models.Listed(version=wanted.version, epoch=wanted.epoch)
+
+        answer = self._do(act)
+        logger.info("key list %d was handed in", answer.version, extra={"pid": peer.pid, "uid": peer.uid})
         return answer
 
     def acknowledge(self, word: models.Acknowledgement, peer: Peer) -> models.Acknowledged:

@@ -122,11 +122,25 @@ class Awaited(messages.Waiting):
     deployment: messages.DeploymentId
 
 
+class Freshness(Shown):
+    """Whether the cloud has proven that this robot has its newest order."""
+
+    stale: bool
+    code: str | None = pydantic.Field(
+        description="Why: `unanswered`, no proof for too long; `withheld`, the cloud has something newer."
+    )
+    message: str | None
+    proven_at: messages.Time | None = pydantic.Field(
+        description="As of when it was proven, by the robot's clock; null if it was not since the agent started."
+    )
+
+
 class Status(Shown):
     """All that the agent knows."""
 
     at: messages.Time = pydantic.Field(description="When this was so, by the robot's clock.")
     online: bool
+    freshness: Freshness
     current: InSight | None
     waiting: Awaited | None
     trial: Trial | None
@@ -160,13 +174,20 @@ class NewHold(Taken):
 
 
 class Envelope(Taken):
-    """A signed order, as ``shallop bundle`` wrote it and as it travels over MQTT."""
+    """Something signed, as ``shallop bundle`` wrote it and as it travels over MQTT."""
 
     model_config = pydantic.ConfigDict(extra="allow")
 
     payloadType: str  # noqa: N815  as DSSE spells it
     payload: str
     signatures: list[dict[str, Any]]
+
+
+class Listed(Shown):
+    """The key list that the robot goes by now."""
+
+    version: messages.Count
+    epoch: messages.Count
 
 
 class Ordered(Shown):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
 import pydantic
-from shallop_protocol import desired, strict_json
+from shallop_protocol import desired, keys, strict_json
 from shallop_protocol import errors as protocol_errors
 
 from shallop_device.door import desk, models, problems, stream, trees
@@ -182,6 +182,10 @@ def _order(at: desk.Desk, asked: Request) -> Answer:
     return _shown(at.order(asked.body, asked.peer))
 
 
+def _key_list(at: desk.Desk, asked: Request) -> Answer:
+    return _shown(at.key_list(asked.body, asked.peer))
+
+
 def _openapi(_at: desk.Desk, _asked: Request) -> Answer:
     # Only who asks for the document pays for what makes it.
     from shallop_device.door import document
@@ -283,6 +287,18 @@ ROUTES: tuple[Route, ...] = (
         more="It is a signed envelope, and taken only if it is for this robot and not older than what the robot knows. "
         "Contents that travel by reference have to be there already: `shallopd apply-bundle` does all of it.",
         limit=desired.MAX_ENVELOPE_BYTES,
+    ),
+    Route(
+        "POST",
+        "/v1/keys",
+        "Hand over a key list that was carried here, as the broker would have brought it.",
+        _key_list,
+        {200: models.Listed},
+        takes=models.Envelope,
+        raises={409: ("key_list_refused",)},
+        more="It is a signed envelope, and taken only if the roots signed it that this robot pinned, and not older "
+        "than the one that the robot goes by.",
+        limit=keys.MAX_BYTES,
     ),
     Route("GET", "/v1/openapi.json", "This document.", _openapi, {200: JSON}),
 )

@@ -105,6 +105,8 @@ def test_every_answer_is_as_the_document_says(made):
         envelope = local.shore.seal(local.shore.order(first))
         at.ask("POST", "/v1/orders", 200, envelope)
         at.ask("POST", "/v1/orders", 409, envelope.replace(b"payloadType", b"payloadTypo"))
+        at.ask("POST", "/v1/keys", 200, local.shore.rotate())
+        at.ask("POST", "/v1/keys", 409, envelope)
         with local.raw() as stream:
             stream.sendall(b"GET /v1/events HTTP/1.1\r\n\r\n")
             assert b"Content-Type: text/event-stream" in stream.recv(65_536)

@@ -50,3 +50,15 @@ def test_a_bundle_is_handed_to_the_agent_that_runs(local, tmp_path):
 
     assert (ran.exit_code, ran.output.splitlines()[0]) == (0, f"{manifest.id}, release 1.0.0, is in force")
     assert local.robot.visible() == {"f": "1"}
+
+
+def test_a_key_list_is_taken_and_an_older_one_refused(local):
+    first, second = local.shore.key_list, local.shore.rotate()
+
+    answer = local.ask("POST", "/v1/keys", second)
+    assert (answer.status, answer.json) == (200, {"version": 2, "epoch": 1})
+    assert local.ask("POST", "/v1/keys", second).status == 200
+    for bad in (first, testing.Shore(seed=2).rotate(), b""):
+        answer = local.ask("POST", "/v1/keys", bad)
+        assert (answer.status, answer.json["code"]) == (409, "key_list_refused")
+    assert local.ask("POST", "/v1/keys", b"x" * 16_385).status == 413

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import door_world
 from door_world import eventually
+from shallop_device import inbox
 from shallop_protocol import digests
 
 
@@ -19,6 +20,22 @@ def test_who_this_is(local):
     local.connect()
     shown = local.ask("GET", "/v1/device").json
     assert (shown["online"], shown["online_since"]) == (True, "2026-01-01T00:00:03Z")
+
+
+def test_whether_it_has_the_newest_order(local):
+    local.connect()
+    asking = local.do(lambda: local.robot.report)
+    local.items.put(inbox.Echoed(local.shore.echo(asking)))
+    fresh = {"stale": False, "code": None, "message": None, "proven_at": "2026-01-01T00:00:00Z"}
+    assert local.ask("GET", "/v1/status").json["freshness"] == fresh
+
+    local.sleep(16 * 3600)
+    assert local.ask("GET", "/v1/status").json["freshness"] == {
+        "stale": True,
+        "code": "unanswered",
+        "message": "for 16.0 hours the cloud has not answered whether this robot has its newest order",
+        "proven_at": "2026-01-01T00:00:00Z",
+    }
 
 
 def test_nothing_in_force(local):
