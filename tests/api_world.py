@@ -9,6 +9,7 @@ from collections.abc import Generator
 
 import uvicorn
 from cloud_world import World
+from shallop_cloud.api.patience import AS_SERVED
 
 STOPS_WITHIN = 5.0
 """Seconds."""
@@ -19,7 +20,7 @@ def served(world: World) -> Generator[str]:
     """The URL of a world's API while the block lasts. It stops as the server does, and must not hang."""
     app = world.ashore.app
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off"))
+    server = uvicorn.Server(uvicorn.Config(app, lifespan="off", **AS_SERVED))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import ipaddress
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -53,3 +54,26 @@ class Authority:
             .not_valid_before(NOW - 10 * DAY)
             .not_valid_after(until)
         )
+
+
+def signed(key: Any = None) -> str:
+    """A certificate, in PEM, of this public key, by an authority that nobody knows."""
+    own = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "dev-0123456789abcdef")])
+    serial = x509.random_serial_number()
+    builder = x509.CertificateBuilder(name, name, key or own.public_key(), serial, NOW - DAY, NOW + DAY)
+    return builder.sign(own, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
+
+
+def request(key: Any = None, name: str = "a robot", digest: hashes.HashAlgorithm | None = None) -> str:
+    """A certificate request, in PEM, for a private key."""
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    builder = x509.CertificateSigningRequestBuilder(subject)
+    made = builder.sign(key or ec.generate_private_key(ec.SECP256R1()), digest or hashes.SHA256())
+    return made.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def key_of(csr: str) -> bytes:
+    """The public key that a request is for."""
+    form = serialization.PublicFormat.SubjectPublicKeyInfo
+    return x509.load_pem_x509_csr(csr.encode()).public_key().public_bytes(serialization.Encoding.DER, form)

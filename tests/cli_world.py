@@ -40,6 +40,9 @@ def device(name: str, **changes: Any) -> models.Device:
         "labels": {},
         "created_at": before(days=2, minutes=1),
         "enrolled_at": before(hours=5, minutes=1),
+        "revoked_at": None,
+        "lagging": None,
+        "key_list": 0,
         "token_expires_at": None,
         "current": None,
         "fallback": None,
@@ -217,6 +220,8 @@ class World:
                 return _with_token(thing)
             case models.Device(), "archive" | "restore":
                 made: Any = thing.model_copy(update={"archived_at": before(seconds=3) if act == "archive" else None})
+            case models.Device(), "revoke":
+                made = thing.model_copy(update={"revoked_at": before(seconds=3), "online": False})
             case models.Device(), "rollback":
                 ordered = ("staged", "staged") if self.taken[-1].staged else ("deployed", "queued")
                 restores = self.taken[-1].to or "DPL-EAR1100000000000"
@@ -255,6 +260,7 @@ TAKES: dict[tuple[str, str, str], type[models.Taken]] = {
     ("POST", "devices/", "renew-token"): models.Act,
     ("POST", "devices/", "archive"): models.Act,
     ("POST", "devices/", "restore"): models.Act,
+    ("POST", "devices/", "revoke"): models.Act,
     ("POST", "devices/", "rollback"): models.Rollback,
     ("PATCH", "devices/", ""): models.DeviceChange,
 }

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import sqlalchemy as sa
 from fastapi.testclient import TestClient
+from shallop_cloud import authorities, credentials
 from shallop_cloud.link import orders
 from shallop_cloud.link.ingest import Ingest
 from shallop_cloud.store import devices
@@ -38,6 +39,7 @@ class Publisher:
 
     def __init__(self) -> None:
         self.again: list[str] = []
+        self.purged: list[str] = []
         self.orders = 0
         self.echoes: list[echo.Echo] = []
 
@@ -46,6 +48,9 @@ class Publisher:
 
     def assert_again(self, device: str) -> None:
         self.again.append(device)
+
+    def purge(self, device: str) -> None:
+        self.purged.append(device)
 
     def answer(self, echoes: Sequence[echo.Echo]) -> None:
         self.echoes += echoes
@@ -132,6 +137,12 @@ class World:
         self.publisher = Publisher()
         self.ingest = Ingest(self.ashore.shore.database, self.ashore.shore.topics, self.publisher)
 
+    def sign_certificates(self, authority: authorities.Authority) -> None:
+        """From now on this authority signs for robots that enrol."""
+        shore = self.ashore.app.state.shore
+        made = credentials.Credentials(self.directory, shore.database, authority)
+        self.ashore.app.state.shore = dataclasses.replace(shore, authority=authority, credentials=made)
+
     def close(self) -> None:
         self._stack.close()
 
@@ -164,7 +175,7 @@ class World:
         with shore.database.write() as connection:
             devices.mark_published(connection, [key])
             found = orders.newest(connection, [key])
-        return orders.Sealer(shore.signer, shore.limits.envelope).seal(found[0]) if found else None
+        return orders.Sealer(shore.keyring, shore.limits.envelope).seal(found[0]) if found else None
 
     def hear(self, key: str, kind: Kind, payload: bytes) -> None:
         self.ingest.record([(self.ashore.shore.topics.of(ids.on_wire(key), kind), payload)])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import time
@@ -11,7 +10,7 @@ from typing import Any
 
 import httpx
 from shallop_cloud.bench.robots import Robot
-from system_world import REPOSITORY, SHALLOP, Process, find_mosquitto, free_port, wait
+from system_world import SHALLOP, Process, free_port, mosquitto, wait
 
 FIRST = "one"
 SHARED = ("signing.key", "mqtt/cloud.password")
@@ -71,9 +70,8 @@ class World:
         self.port = free_port()
         self.robots: dict[str, Robot] = {}
         self.servers = [Server(name, self) for name in (FIRST, "two")]
-        program = find_mosquitto()
-        assert program is not None
-        self.broker = Process([program, "-c", "mosquitto.conf"], directory / "broker.log", directory)
+        broker = mosquitto(directory / FIRST, directory / "mosquitto", self.port)
+        self.broker = Process(broker, directory / "broker.log", directory)
 
     def start(self) -> None:
         first, second = self.servers
@@ -83,19 +81,10 @@ class World:
             copy = second.data / name
             copy.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             shutil.copy2(first.data / name, copy)
-        self._configure_mosquitto()
         self.broker.start()
         second.process.start()
         wait("the first server is connected", first.holds)
         wait("the second stands by", lambda: second.health["link"] == "stands_by" and second.health["status"] == "ok")
-
-    def _configure_mosquitto(self) -> None:
-        shipped = REPOSITORY / "examples" / "mosquitto"
-        text = (shipped / "mosquitto.conf").read_text().replace("listener 1883", f"listener {self.port}")
-        text = text.replace("shallop-data/", f"{FIRST}/")
-        (self.directory / "mosquitto.conf").write_text(f"{text}\nuser {os.environ.get('USER', 'root')}\n")
-        shutil.copy(shipped / "acl", self.directory / "acl")
-        (self.directory / "acl").chmod(0o700)
 
     @property
     def token(self) -> str:

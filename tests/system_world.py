@@ -17,6 +17,8 @@ from typing import Any
 
 import httpx
 from shallop_cloud.bench.robots import Robot
+from shallop_cloud.brokers import kinds, rules
+from shallop_protocol.topics import Topics
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 EXAMPLE = REPOSITORY / "examples" / "mobile-robot"
@@ -48,9 +50,30 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+def listens(port: int) -> bool:
+    """Whether a port of 127.0.0.1 takes connections."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
 def find_mosquitto() -> str | None:
     """The broker's program; Debian puts it where only root looks."""
     return shutil.which("mosquitto", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin"]))
+
+
+def mosquitto(data: Path, out: Path, port: int) -> list[str]:
+    """The command of a mosquitto for a data directory, as `shallop broker config mosquitto` sets it up."""
+    program = find_mosquitto()
+    assert program is not None
+    plan = rules.Plan(data, out, Topics(), ("127.0.0.1", port))
+    out.mkdir()
+    for name, text in kinds.WRITERS["mosquitto"](plan).files.items():
+        (out / name).write_text(text)
+        (out / name).chmod(0o600)
+    return [program, "-c", str(out / "mosquitto.conf")]
 
 
 class Process:
@@ -114,15 +137,10 @@ class World:
         if self.kind == "amqtt":
             listen = f"127.0.0.1:{self.broker_port}"
             passwords = self.data / "mqtt" / "passwords"
-            return [*SHALLOP, "broker", "--listen", listen, "--passwords", str(passwords), "--log-level", "warning"]
-        program = find_mosquitto()
-        assert program is not None
-        shipped = REPOSITORY / "examples" / "mosquitto"
-        text = (shipped / "mosquitto.conf").read_text().replace("listener 1883", f"listener {self.broker_port}")
-        (self.directory / "mosquitto.conf").write_text(f"{text}\nuser {os.environ.get('USER', 'root')}\n")
-        shutil.copy(shipped / "acl", self.directory / "acl")
-        (self.directory / "acl").chmod(0o700)
-        return [program, "-c", "mosquitto.conf"]
+            return [
+                *SHALLOP, "broker", "run", "--listen", listen, "--passwords", str(passwords), "--log-level", "warning",
+            ]  # fmt: skip
+        return mosquitto(self.data, self.directory / "mosquitto", self.broker_port)
 
     def start(self) -> None:
         """Cloud first: it makes the password file that the broker reads."""

@@ -11,7 +11,6 @@ reconnects at once must not wait for key stretching.
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 import re
@@ -112,7 +111,7 @@ def _parts(hashed: str) -> tuple[int, bytes, bytes]:
         case ["", "7", iterations, salt, key] if re.fullmatch(r"[1-9][0-9]{0,6}", iterations) and salt and key:
             try:
                 return int(iterations), base64.b64decode(salt, validate=True), base64.b64decode(key, validate=True)
-            except binascii.Error:
+            except ValueError:  # what binascii.Error is too; text that is not ASCII is no such error
                 raise PasswordFileError("salt or hash is not base64") from None
         case _:
             raise PasswordFileError("expected user:$7$iterations$salt$hash, as mosquitto_passwd writes it")

@@ -11,29 +11,39 @@ import os
 import secrets
 import socket
 import threading
-from collections.abc import Callable, Generator
+import time
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
+from typing import Literal
 
 import fastapi
 import structlog
 import uvicorn
-from shallop_protocol import dsse, ids
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from shallop_protocol import ids
 from shallop_protocol.topics import CLOUD, Topics
 
-from shallop_cloud import errors, files
+from shallop_cloud import authorities, errors, files
 from shallop_cloud.api.app import create_app
+from shallop_cloud.api.patience import AS_SERVED
 from shallop_cloud.credentials import Credentials
+from shallop_cloud.keyring import Keyring
 from shallop_cloud.link.connection import BrokerUrl, Protocol
 from shallop_cloud.link.link import Link
 from shallop_cloud.link.link import Settings as LinkSettings
+from shallop_cloud.reload import Reload
 from shallop_cloud.services.shore import BrokerAddress, Limits, Shore
-from shallop_cloud.store import signing_key, tokens
+from shallop_cloud.store import tokens
 from shallop_cloud.store.database import Database
 
 WATCH_EVERY_S = 5.0
 FOLLOW_EVERY_S = 1.0
+KEEP_EVERY_S = 3_600.0
+"""How often it is looked whether the revocation list is old."""
+MAX_BROKER_CA = 16_384
+"""Bytes of the file of the broker's authorities: robots take answers of four times as many."""
 ADMIN_TOKEN = "admin.token"  # noqa: S105  the name of a file
-SIGNING_KEY = "signing.key"
 
 log = structlog.get_logger()
 
@@ -46,10 +56,13 @@ class Settings:
         data: the data directory; made if it is not there.
         database: the address of a PostgreSQL database; None for SQLite in the data directory.
         listen: host and port of the API; port 0 takes a free one.
-        broker: where the broker is; None for the embedded one. Without an account in it, the cloud's own is used,
-            which is in the data directory's password file.
+        broker: where the broker is; None for the embedded one. Without an account in it, and without a certificate, the
+            cloud's own account is used, which is in the data directory's password file.
         broker_protocol: which MQTT that broker speaks.
         advertise_broker: the broker's address as robots reach it, if it is another.
+        broker_ca: a file of authorities in PEM that sign the broker's certificate, for this server and for robots.
+        certificates: who signs robots' client certificates.
+        on_credentials: a program to run after what the broker reads has changed.
     """
 
     data: Path
@@ -58,8 +71,25 @@ class Settings:
     broker: BrokerUrl | None = None
     broker_protocol: Protocol = "3.1.1"
     advertise_broker: str | None = None
+    broker_ca: Path | None = None
+    certificates: Certificates = dataclasses.field(default_factory=lambda: Certificates())
+    on_credentials: Sequence[str] = ()
     topics: Topics = dataclasses.field(default_factory=Topics)
     limits: Limits = dataclasses.field(default_factory=Limits)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Certificates:
+    """Who signs robots' client certificates.
+
+    Attributes:
+        days: how long one counts that the built-in authority signs.
+        command: the program that signs, in ``command`` mode.
+    """
+
+    by: Literal["none", "builtin", "command"] = "none"
+    days: int = authorities.DAYS
+    command: Sequence[str] = ()
 
 
 StartBroker = Callable[[Path], contextlib.AbstractContextManager[tuple[str, int]]]
@@ -100,34 +130,39 @@ def run(settings: Settings, start_broker: StartBroker | None = None) -> Generato
         stack.enter_context(locked(settings.data))
         database = Database.at(settings.database) if settings.database else Database.in_directory(settings.data)
         stack.callback(database.close)
-        signer = _signer(settings.data, database)
-        credentials = Credentials(settings.data, database)
+        keyring = Keyring(settings.data, database)
+        authority = _authority(settings, database)
+        broker_ca = _broker_ca(settings.broker_ca) if settings.broker_ca else None
+        reload = stack.enter_context(Reload(settings.on_credentials)) if settings.on_credentials else None
+        changed = reload.changed if reload else lambda: None
+        credentials = Credentials(settings.data, database, authority, changed)
         token = _admin_token(settings.data, database)
         broker = settings.broker
         if broker is None:
             assert start_broker is not None
             host, port = stack.enter_context(start_broker(credentials.path))
             broker = BrokerUrl(host, port)
-        if not broker.username:
+        if not broker.username and not broker.certificate:
             broker = dataclasses.replace(broker, username=CLOUD, password=credentials.cloud)
+        broker = dataclasses.replace(broker, ca=broker_ca)
         limits = settings.limits
-        link = Link(database, LinkSettings(broker, settings.broker_protocol, settings.topics, signer, limits.envelope))
+        link = Link(database, LinkSettings(broker, settings.broker_protocol, settings.topics, keyring, limits.envelope))
         shore = Shore(
             database=database,
-            signer=signer,
+            keyring=keyring,
             credentials=credentials,
-            broker=BrokerAddress(settings.advertise_broker or broker.address, settings.broker_protocol),
+            broker=BrokerAddress(settings.advertise_broker or broker.address, settings.broker_protocol, broker_ca),
             topics=settings.topics,
             ordered=link.ordered,
             limits=limits,
+            authority=authority,
         )
         stack.enter_context(link)
         url = stack.enter_context(_http(create_app(shore, lambda: link.standing), *settings.listen))
         _spare_the_collector()
         failed = threading.Event()
         stack.enter_context(_watched(link, failed))
-        if database.is_shared:
-            stack.enter_context(_followed(credentials))
+        stack.enter_context(_kept(credentials, is_shared=database.is_shared))
         yield Running(url, broker.address, token, settings.data / ADMIN_TOKEN if token else None, failed)
 
 
@@ -167,30 +202,24 @@ def locked(data: Path) -> Generator[None]:
         os.close(handle)
 
 
-def _signer(data: Path, database: Database) -> dsse.Signer:
-    """By whose key robots know their orders. It is in the data directory; the database has its name."""
-    path = data / SIGNING_KEY
-    with database.write() as connection:
-        database.take_turns(connection)
-        recorded = signing_key.find(connection)
-        if recorded is not None and not path.exists():
-            words = (
-                f"{path} is not there, and the robots of this database take orders signed by key {recorded[:16]}… alone"
-            )
-            raise errors.StartupError(words, COPY)
-        signer = dsse.signer_from_seed(bytes.fromhex(files.secret(path, _new_seed)))
-        if recorded is None:
-            signing_key.record(connection, signer.key.keyid)
-        elif recorded != signer.key.keyid:
-            words = f"{path} is key {signer.key.keyid[:16]}…, and the robots of this database take orders signed by key"
-            raise errors.StartupError(f"{words} {recorded[:16]}… alone", COPY)
-    return signer
+def _authority(settings: Settings, database: Database) -> authorities.Authority:
+    wanted = settings.certificates
+    if wanted.by == "builtin":
+        return authorities.BuiltIn.at(settings.data / "ca", database, wanted.days)
+    return authorities.Command(wanted.command) if wanted.by == "command" else authorities.NOBODY
 
 
-COPY = (
-    f"copy {SIGNING_KEY} from the first server's data directory, and mqtt/cloud.password with it "
-    "if the broker reads that server's password file"
-)
+def _broker_ca(path: Path) -> str:
+    """Certificates in PEM, and nothing else that the file may have."""
+    hint = "name a file of certificates in PEM with --broker-ca"
+    try:
+        with path.open("rb") as file:
+            found = x509.load_pem_x509_certificates(file.read(MAX_BROKER_CA))
+    except OSError as error:
+        raise errors.StartupError(f"cannot read {path}: {error.strerror}", hint) from None
+    except ValueError:
+        raise errors.StartupError(f"{path} has no certificate that can be read", hint) from None
+    return "".join(each.public_bytes(serialization.Encoding.PEM).decode() for each in found)
 
 
 def _admin_token(data: Path, database: Database) -> str:
@@ -213,14 +242,10 @@ def _admin_token(data: Path, database: Database) -> str:
     return token
 
 
-def _new_seed() -> str:
-    return secrets.token_bytes(32).hex()
-
-
 @contextlib.contextmanager
 def _http(app: fastapi.FastAPI, host: str, port: int) -> Generator[str]:
     """Serves the API in a thread; the value is its URL."""
-    config = uvicorn.Config(app, host, port, log_config=None, access_log=False, timeout_graceful_shutdown=5)
+    config = uvicorn.Config(app, host, port, timeout_graceful_shutdown=5, **AS_SERVED)
     server = uvicorn.Server(config)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -263,20 +288,25 @@ def _watched(link: Link, failed: threading.Event) -> Generator[None]:
 
 
 @contextlib.contextmanager
-def _followed(credentials: Credentials) -> Generator[None]:
-    """Keeps the password file in step with what other servers do."""
+def _kept(credentials: Credentials, *, is_shared: bool) -> Generator[None]:
+    """Keeps what the broker reads in step with what other servers do, if there may be others, and with the time."""
     done = threading.Event()
 
-    def follow() -> None:
+    def keep() -> None:
+        looked = time.monotonic()
         while not done.wait(FOLLOW_EVERY_S):
             try:
-                credentials.follow()
+                if is_shared:
+                    credentials.follow()
+                if credentials.is_behind or time.monotonic() - looked > KEEP_EVERY_S:
+                    looked = time.monotonic()
+                    credentials.keep()
             except errors.Busy as error:
                 log.warning("the MQTT password file waits for the database", why=error.detail)
             except Exception:
                 log.exception("the MQTT password file could not be brought up to date")
 
-    thread = threading.Thread(target=follow, name="credentials", daemon=True)
+    thread = threading.Thread(target=keep, name="credentials", daemon=True)
     thread.start()
     try:
         yield

@@ -13,6 +13,8 @@ ON_SQLITE_FIRST = frozenset(
     f"test_{name}"
     for name in (
         "batches",
+        "certificates",
+        "revocation",
         "devices",
         "api",
         "api_events",

@@ -11,6 +11,7 @@ from cloud_world import RELEASE, World
 from shallop_cloud import passwords
 from shallop_cloud.services.shore import Limits
 from shallop_cloud.testing.ashore import SIGNER, TOKEN, shore
+from shallop_protocol import keys
 
 SECRET = "a-secret-of-the-robot-of-at-least-32-characters"
 
@@ -129,6 +130,8 @@ def test_the_same_schema_is_recorded_once(world: World) -> None:
 def test_enrolment_is_answered_again_to_who_asked_first(world: World) -> None:
     created = world.must("POST", "/v1/devices", {"name": "amr-1"})
     body = {"token": created["token"], "secret": SECRET, "agent_version": "0.1"}
+    standing = world.ashore.shore.keyring.standing
+    roots = standing.roots
     answer = world.must("POST", "/v1/enrolments", body)
     assert answer == {
         "device": {"id": created["id"], "name": "amr-1"},
@@ -137,9 +140,13 @@ def test_enrolment_is_answered_again_to_who_asked_first(world: World) -> None:
             "username": created["id"].lower(),
             "protocol": "3.1.1",
             "topic_root": "shallop/v1",
+            "ca": None,
+            "certificate": None,
         },
-        "signing_keys": [SIGNER.key.text],
+        "trust": {"roots": [roots.keys[0].text], "threshold": 1, "key_list": standing.envelope.decode()},
+        "floor": {"epoch": 1, "generation": 0},
     }
+    assert keys.open_key_list(standing.envelope, roots).active == {SIGNER.key.keyid: SIGNER.key}
     assert world.must("POST", "/v1/enrolments", body) == answer
     other = world.api("POST", "/v1/enrolments", {**body, "secret": SECRET.upper()})
     assert (other.status_code, other.json()["code"]) == (401, "token_invalid")

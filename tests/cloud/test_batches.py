@@ -52,7 +52,8 @@ def test_robots_enrol_together_and_may_repeat_it(world: World) -> None:
     answer = world.must("POST", "/v1/enrolments:batch", asked)
     assert [device["id"] for device in answer["devices"]] == [device["id"] for device in made]
     assert answer["mqtt"]["url"] == "mqtt://127.0.0.1:1883"
-    assert len(answer["signing_keys"]) == 1
+    assert answer["trust"]["key_list"] == world.ashore.shore.keyring.standing.envelope.decode()
+    assert [device["floor"] for device in answer["devices"]] == 2 * [{"epoch": 1, "generation": 0}]
     assert world.must("POST", "/v1/enrolments:batch", asked) == answer
     accounts = world.ashore.shore.credentials.path.read_text()
     assert all(f"{device['id'].lower()}:" in accounts for device in made)
@@ -149,12 +150,24 @@ def test_more_than_one_transaction_holds(world: World, monkeypatch: pytest.Monke
 def test_the_summary_counts(world: World) -> None:
     world.release()
     robots = [world.device(name) for name in ("a", "b", "c")]
-    assert world.must("GET", "/v1/summary") == {"devices": 3, "online": 0, "in_sync": 3, "deployments": {}}
+    assert world.must("GET", "/v1/summary") == {
+        "devices": 3,
+        "online": 0,
+        "in_sync": 3,
+        "lagging": 0,
+        "deployments": {},
+    }
     _deploy(world, devices=["a", "b"])
     robots[0].settle()
     _deploy(world, devices=["c"], staged=True)
     counts = {"deployed": 1, "queued": 1, "staged": 1}
-    assert world.must("GET", "/v1/summary") == {"devices": 3, "online": 0, "in_sync": 2, "deployments": counts}
+    assert world.must("GET", "/v1/summary") == {
+        "devices": 3,
+        "online": 0,
+        "in_sync": 2,
+        "lagging": 0,
+        "deployments": counts,
+    }
 
 
 def test_a_file_that_was_judged_is_not_judged_again_by_another_schema_or_as_another_file(world: World) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from cloud_world import Robot, World
-from shallop_cloud.services import fetching, uploads
+from shallop_cloud.services import guesses, uploads
 from shallop_cloud.store import contents
 from shallop_cloud.testing.ashore import SIGNER
 from shallop_protocol import desired
@@ -112,12 +112,13 @@ def test_who_is_no_device_learns_nothing(world: World, robot: Robot) -> None:
     for answer in answers:
         assert (answer.status_code, answer.json()["code"]) == (401, "device_unknown")
         assert answer.headers["WWW-Authenticate"] == 'Basic realm="shallop"'
-    for _ in range(fetching.FAILURES):
+    for _ in range(guesses.MOST):
         last = fetch(world, robot, password="wrong" * 8)
     assert (last.status_code, last.json()["code"], last.headers["Retry-After"]) == (429, "too_many_failures", "60")
+    assert fetch(world, robot).content == MAP
     world.client.headers["Authorization"] = token
     world.must("POST", "/v1/devices/amr-1:archive")
-    world.ashore.app.state.failures = fetching.Failures()
+    world.ashore.app.state.guesses = guesses.Guesses()
     assert fetch(world, robot).status_code == 401
 
 
@@ -204,6 +205,7 @@ def test_a_bundle_has_the_order_and_all_that_it_refers_to(world: World, robot: R
     assert 'filename="amr-1-1-1.shallop-bundle"' in answer.headers["Content-Disposition"]
     with tarfile.open(fileobj=io.BytesIO(answer.content)) as tar:
         files = {each.name: (tar.extractfile(each) or io.BytesIO()).read() for each in tar}
+    assert files.pop("keys.json") == world.ashore.shore.keyring.standing.envelope
     sent = desired.open_desired(files.pop("desired.json"), {SIGNER.key.keyid: SIGNER.key}, robot.id.lower())
     assert sent.deployment is not None
     assert (sent.deployment.id, sent.confirm_s) == (key, None)

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from shallop_cloud.keyring import Keyring
 from shallop_cloud.link.connection import BrokerUrl
 from shallop_cloud.link.lease import ALONE, Lease, Terms
 from shallop_cloud.link.link import Link, Settings, Standing
 from shallop_cloud.store import leases
 from shallop_cloud.store.database import Database
-from shallop_cloud.testing.ashore import SIGNER
 from shallop_protocol.topics import Topics
 from system_world import wait
 
@@ -77,8 +77,8 @@ def test_a_holder_that_was_not_renewed_in_time_holds_nothing(database: Database)
 
 
 @pytest.fixture
-def settings() -> Settings:
-    return Settings(NOBODY, "3.1.1", Topics(), SIGNER, 120_000)
+def settings(database: Database, tmp_path: Path) -> Settings:
+    return Settings(NOBODY, "3.1.1", Topics(), Keyring(tmp_path, database), 120_000)
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)

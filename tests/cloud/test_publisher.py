@@ -42,7 +42,7 @@ def line(world: World) -> Connection:
 def sender(world: World, line: Connection) -> Publisher:
     """A publisher whose rounds the test takes, one by one."""
     shore = world.ashore.shore
-    return Publisher(shore.database, shore.signer, shore.topics, line, shore.limits.envelope)
+    return Publisher(shore.database, shore.keyring, shore.topics, line, shore.limits.envelope)
 
 
 def _order(line: Connection, index: int = -1) -> desired.Desired:
@@ -98,9 +98,12 @@ def test_on_connecting_it_says_hello_and_repeats_what_is_not_answered(
     sender.came_up()
     sender.round()
     topic, payload, retain = line.sent[0]
+    assert (topic, payload, retain) == ("shallop/v1/cloud/keys", world.ashore.shore.keyring.standing.envelope, True)
+    topic, payload, retain = line.sent[1]
     assert (topic, retain) == ("shallop/v1/cloud/hello", False)
     assert messages.parse_hello(payload).spread_s == pytest.approx(2 / publisher.HELLO_PER_SECOND, abs=1e-3)
-    assert [_order(line, index).device for index in range(1, len(line.sent))] == [silent.id.lower()]
+    orders = [index for index, (topic, *_) in enumerate(line.sent) if topic.endswith("/desired")]
+    assert [_order(line, index).device for index in orders] == [silent.id.lower()]
 
 
 def test_a_device_with_a_new_memory_is_told_again(world: World, line: Connection, sender: Publisher) -> None:
@@ -155,12 +158,13 @@ def test_an_order_that_does_not_fit_any_more_stops_no_other(world: World, line: 
     whole = desired.open_desired(world.published(other.id) or b"", {SIGNER.key.keyid: SIGNER.key}, other.id.lower())
     assert whole.deployment is not None
     manifest = desired.referring(whole, [each.digest for each in whole.deployment.instances])
-    packed = desired.seal_desired(manifest, SIGNER, len(desired.seal_desired(manifest, SIGNER)) - 1)
+    packed = desired.seal_desired(manifest, SIGNER, limit=len(desired.seal_desired(manifest, SIGNER)) - 1)
     limit = len(packed) + 10
-    sender = Publisher(shore.database, shore.signer, shore.topics, line, limit)
+    sender = Publisher(shore.database, shore.keyring, shore.topics, line, limit)
     sender.came_up()
     sender.round()
-    assert {_order(line, index).device for index in range(1, len(line.sent))} == {other.id.lower()}
+    orders = [index for index, (topic, *_) in enumerate(line.sent) if topic.endswith("/desired")]
+    assert {_order(line, index).device for index in orders} == {other.id.lower()}
 
 
 def test_what_does_not_fit_goes_by_reference(world: World, line: Connection) -> None:
@@ -169,7 +173,7 @@ def test_what_does_not_fit_goes_by_reference(world: World, line: Connection) -> 
     for name in ("a", "b"):
         world.device(name)
         world.order(hashlib.shake_256(b"noise").hexdigest(2_000), name)
-    Publisher(shore.database, shore.signer, shore.topics, line, 1_500).round()
+    Publisher(shore.database, shore.keyring, shore.topics, line, 1_500).round()
     assert len(line.sent) == 2
     for index in range(2):
         order = _order(line, index)
@@ -190,7 +194,8 @@ def test_an_echo_goes_at_once_signed_and_not_retained(world: World, line: Connec
     trusted = {SIGNER.key.keyid: SIGNER.key}
     assert [topic for topic, _, _ in line.sent] == [f"shallop/v1/{each.id.lower()}/echo" for each in (one, other)]
     assert [retain for _, _, retain in line.sent] == [False, False]
-    assert echo.open_echo(line.sent[0][1], trusted, one.id.lower()) == _echo(one.id, "c" * 16, 2)
+    told = echo.open_echo(line.sent[0][1], trusted, one.id.lower())
+    assert told == _echo(one.id, "c" * 16, 2).model_copy(update={"keys": 1})
     line.sent.clear()
     sender.round()
     assert line.sent == []

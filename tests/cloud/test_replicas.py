@@ -38,7 +38,7 @@ class Line:
 def _publishing(world: World) -> Iterator[Line]:
     """What leaves while a server with this world's database holds the link."""
     line, shore = Line(), world.ashore.shore
-    publisher = Publisher(shore.database, shore.signer, shore.topics, line, shore.limits.envelope, poll_s=0.05)
+    publisher = Publisher(shore.database, shore.keyring, shore.topics, line, shore.limits.envelope, poll_s=0.05)
     publisher.start()
     yield line
     assert publisher.is_alive

@@ -59,6 +59,13 @@ def retry(world: World, robot: Robot, key: str, activity: Activity = Activity.QU
     world.hear(robot.id, Kind.REPORT, report.model_copy(update={"deployments": entries}).to_bytes())
 
 
+def test_revoked(world: World, robot: Robot) -> None:
+    world.must("POST", "/v1/devices/amr-1:revoke")
+    said = world.must("GET", "/v1/devices/amr-1/why")
+    assert (said["verdict"], [wait["code"] for wait in said["waits_for"]]) == ("revoked", ["revoked"])
+    assert said["commands"] == ["shallop device renew-token amr-1"]
+
+
 def test_never_enrolled(world: World, robot: Robot) -> None:
     world.order("max: 1\n")
     shown = why(world)
@@ -258,6 +265,15 @@ def test_waiting_for_the_software_of_the_robot(world: World, robot: Robot) -> No
     assert (shown["verdict"], codes(shown)) == ("waiting", ["held"])
     assert shown["text"] == f"{key} waits on the robot: held by docking: parking."
     assert shown["waits_for"][0]["next_at"] == "2026-03-01T12:00:30Z"
+
+
+def test_lagging(world: World, robot: Robot) -> None:
+    """The rest is in test_lagging.py."""
+    stale = robot.report().model_copy(update={"stale": True})
+    world.hear(robot.id, Kind.REPORT, stale.to_bytes())
+    shown = why(world)
+    assert (shown["verdict"], codes(shown)) == ("lagging", ["lagging_stale"])
+    assert "nothing fresh reaches it" in shown["text"]
 
 
 def test_every_verdict_has_its_test() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Generator
 from typing import Annotated
 
 import fastapi
 from fastapi import Depends, security
 
 from shallop_cloud import errors
+from shallop_cloud.services.guesses import Guesses
 from shallop_cloud.services.shore import Shore
 from shallop_cloud.store import tokens
 from shallop_cloud.store.tokens import Holder, Role
@@ -29,15 +32,31 @@ S = Annotated[Shore, Depends(_shore)]
 Given = Annotated[security.HTTPAuthorizationCredentials | None, Depends(bearer)]
 
 
-def _holder(shore: S, given: Given) -> Holder:
+@contextlib.contextmanager
+def guessed(request: fastapi.Request) -> Generator[None]:
+    """What is refused with 401 within the block is a wrong credential of who asks, and counted.
+
+    Raises:
+        errors.Problem: 429 ``too_many_failures`` in place of the 401.
+    """
+    guesses: Guesses = request.app.state.guesses
+    try:
+        yield
+    except errors.Problem as problem:
+        if problem.status != 401:
+            raise
+        raise guesses.wrong(request.client.host if request.client else "", problem) from None
+
+
+def _holder(request: fastapi.Request, shore: S, given: Given) -> Holder:
     if given is None:
         raise errors.Problem(401, "token_missing", "send a token: Authorization: Bearer TOKEN")
-    with shore.database.read() as connection:
-        holder = tokens.holder(connection, given.credentials, shore.now())
-    if holder is None:
-        raise errors.Problem(
-            401, "token_invalid", "this server knows no such token; it may have expired or been revoked"
-        )
+    with guessed(request):
+        with shore.database.read() as connection:
+            holder = tokens.holder(connection, given.credentials, shore.now())
+        if holder is None:
+            words = "this server knows no such token; it may have expired or been revoked"
+            raise errors.Problem(401, "token_invalid", words)
     return holder
 
 

@@ -11,7 +11,7 @@ import fastapi
 
 from shallop_cloud.api import document, edge, feed, problems, routes
 from shallop_cloud.link.link import Standing
-from shallop_cloud.services import fetching
+from shallop_cloud.services.guesses import Guesses
 from shallop_cloud.services.shore import Shore
 
 VERSION = importlib.metadata.version("shallop-cloud")
@@ -26,13 +26,14 @@ def create_app(shore: Shore, standing: Callable[[], Standing]) -> fastapi.FastAP
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
+        redirect_slashes=False,  # where to would be up to the Host header
         routes=[*routes.all_routes()],  # not by include_router, which would make every route anew for every app
     )
     app.add_middleware(edge.Edge)
     problems.install(app, _allowed)
     app.state.shore = dataclasses.replace(shore, ordered=functools.partial(shore.database.after_commit, shore.ordered))
     app.state.standing = standing
-    app.state.failures = fetching.Failures()
+    app.state.guesses = Guesses()
     app.state.feed = feed.Feed(shore.database)
     app.openapi = lambda: document.of(app)
     return app

@@ -24,17 +24,18 @@ _PROBLEMS = {
     404: "What is named is not there.",
     409: "The present state forbids it.",
     412: "It is not what If-Match names.",
+    408: "The request came too slowly.",
     413: "The request, or what is to be made, is too large.",
     414: "The URL is too long.",
     415: "The body is not said to be JSON.",
     416: "Range asks for none of the bytes.",
     422: "What was sent can be read, and is not right.",
-    429: "Too many wrong passwords came from the same address.",
+    429: "Too many wrong credentials came from the same address.",
     431: "The headers are too large.",
     500: "Something went wrong in the server.",
     503: "The server is busy.",
 }
-_ALWAYS = (400, 413, 414, 415, 422, 431, 500, 503)
+_ALWAYS = (400, 408, 413, 414, 415, 422, 431, 500, 503)
 _REFERENCES = {"device", "deployment", "release", "before", "after"}
 """Query parameters that name things."""
 _SCHEMAS = "#/components/schemas/"
@@ -88,7 +89,7 @@ def _statuses(route: Route, method: str, headers: set[str]) -> set[int]:
     """The problems that a request may have."""
     found: set[int] = set(_ALWAYS)
     if route.role is not None:
-        found.add(401)
+        found |= {401, 429}
     if route.role in (Role.OPERATOR, Role.ADMIN):
         found.add(403)
     if method != "GET" or route.param_convertors or _REFERENCES & set(route.queries):

@@ -8,7 +8,7 @@ import secrets
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shallop_cloud import errors
-from shallop_cloud.api import problems
+from shallop_cloud.api import bodies, problems
 
 MAX_BODY = 4_194_304
 DRAINED = 67_108_864
@@ -18,16 +18,18 @@ MAX_HEADERS = 32_768
 BODILESS = "shallop_bodiless"
 """In the scope of a request whose answer goes without its body, so that nobody need make a large one."""
 _ID = re.compile(rb"[A-Za-z0-9._-]{1,64}\Z")
-_WITH_JSON = ("GET", "POST", "PATCH")
+_WITH_JSON = ("GET", "POST", "PUT", "PATCH")
 """What a GET brings is refused by its route; methods that no route takes are none of ours here."""
 _UPLOADS = "/v1/contents/"
 """Below this, bodies are no JSON; a method that is not served there is answered by the routes."""
-_HEADERS = {
+HEADERS = {
     b"x-content-type-options": b"nosniff",
     b"cache-control": b"no-store",
     b"referrer-policy": b"no-referrer",
     b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
+    b"cross-origin-resource-policy": b"same-origin",
 }
+"""On every answer that does not say otherwise."""
 
 
 class Edge:
@@ -35,6 +37,7 @@ class Edge:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
+        self._load = bodies.Load()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request."""
@@ -48,16 +51,29 @@ class Edge:
         answer = _Answer(send, request_id, bodiless=scope["method"] == "HEAD")
         if scope["method"] == "HEAD":
             scope = {**scope, "method": "GET", BODILESS: True}
-        if scope["method"] == "PUT" and _refused(scope, headers, b"") is None:
-            await self._app(scope, receive, answer.send)  # what a PUT brings is read as it comes
+        try:
+            await self._serve(scope, headers, receive, answer.send)
+        except errors.Problem as problem:  # of the way here, such as a body that comes too slowly
+            await problems.answer(request_id, problem)(scope, receive, answer.send)
+        except Exception as error:
+            if answer.has_begun:
+                raise
+            await problems.unexpected(request_id, error)(scope, receive, answer.send)
+
+    async def _serve(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:
+        receive = bodies.paced(receive)
+        is_upload = scope["method"] == "PUT" and scope["path"].startswith(_UPLOADS)
+        if is_upload and _refused(scope, headers, b"") is None:
+            await self._app(scope, receive, send)  # what it brings is read as it comes
             return
-        body = await _read(receive)
-        refusal = _refused(scope, headers, body)
-        if refusal is not None or body is None:
-            assert refusal is not None
-            await problems.answer(request_id, refusal)(scope, receive, answer.send)
-        else:
-            await self._app(scope, _replay(body, receive), answer.send)
+        with self._load.share(scope) as share:
+            body = await _read(receive, share)
+            refusal = _refused(scope, headers, body)
+            if refusal is not None or body is None:
+                assert refusal is not None
+                await problems.answer(scope["shallop_request_id"], refusal)(scope, receive, send)
+            else:
+                await self._app(scope, _replay(body, receive), send)
 
 
 class _Answer:
@@ -68,11 +84,13 @@ class _Answer:
         self._request_id = request_id
         self._bodiless = bodiless
         self._ended = False
+        self.has_begun = False
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
+            self.has_begun = True
             given = {name.lower() for name, _ in message["headers"]}
-            own = [each for each in _HEADERS.items() if each[0] not in given]
+            own = [each for each in HEADERS.items() if each[0] not in given]
             headers = [*message["headers"], (b"x-request-id", self._request_id.encode()), *own]
             await self._send({**message, "headers": headers})
         elif not self._bodiless:
@@ -103,7 +121,7 @@ def _refused(scope: Scope, headers: dict[bytes, bytes], body: bytes | None) -> e
     return None
 
 
-async def _read(receive: Receive) -> bytes | None:
+async def _read(receive: Receive, share: bodies.Share) -> bytes | None:
     """The whole body, or None if it is over the limit."""
     pieces: list[bytes] = []
     size = 0
@@ -115,6 +133,7 @@ async def _read(receive: Receive) -> bytes | None:
         piece: bytes = message.get("body", b"")
         size += len(piece)
         if size <= MAX_BODY:
+            share.add(len(piece))
             pieces.append(piece)
         more = message.get("more_body", False)
     return b"".join(pieces) if size <= MAX_BODY else None

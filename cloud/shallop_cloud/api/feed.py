@@ -24,6 +24,8 @@ from shallop_cloud.store.database import Database
 
 LOOKS_EVERY_S = 0.2
 MOST_LISTENERS = 100
+MOST_OF_ONE = 20
+"""Listeners with the same token, so that one holder does not take the places of all."""
 BUFFER = 1_000
 """Events that may wait for one listener."""
 CHUNK = 500
@@ -66,13 +68,13 @@ class Listener:
     def __init__(self, token: str, expires_at: datetime.datetime | None, start: int) -> None:
         self.start = start
         self.has_ended = False
-        self._token = token
+        self.token = token
         self._expires_at = expires_at
         self._queue: asyncio.Queue[Event | None] = asyncio.Queue()
 
     def tell(self, event: Event) -> None:
         """Puts an event behind those that wait already."""
-        if event.revoked == self._token or self._queue.qsize() >= BUFFER:
+        if event.revoked == self.token or self._queue.qsize() >= BUFFER:
             self.end()
         if not self.has_ended:
             self._queue.put_nowait(event)
@@ -118,6 +120,9 @@ class Feed:
         async with self._starting:
             if len(self._listeners) >= MOST_LISTENERS or self._stopped.is_set():
                 words = f"{len(self._listeners)} listen already, or this server is stopping; come back in a moment"
+                raise errors.Problem(503, "events_busy", words)
+            if sum(listener.token == token for listener in self._listeners) >= MOST_OF_ONE:
+                words = f"{MOST_OF_ONE} listen with this token already; end one of them first"
                 raise errors.Problem(503, "events_busy", words)
             if self._reader is None:
                 self._last = await asyncio.to_thread(self._newest)

@@ -23,6 +23,7 @@ _TITLES = {
     403: "Forbidden",
     404: "Not found",
     405: "Method not allowed",
+    408: "Too slow",
     409: "Conflict",
     412: "Changed meanwhile",
     413: "Too large",
@@ -35,7 +36,12 @@ _TITLES = {
     500: "Internal error",
     503: "Busy",
 }
-_HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 429: {"Retry-After": "60"}, 503: {"Retry-After": "1"}}
+_HEADERS = {
+    401: {"WWW-Authenticate": "Bearer"},
+    408: {"Connection": "close"},
+    429: {"Retry-After": "60"},
+    503: {"Retry-After": "1"},
+}
 _OF_CODE = {"device_unknown": {"WWW-Authenticate": 'Basic realm="shallop"'}}
 
 CODES = {400: "json_invalid", 404: "route_not_found", 405: "method_not_allowed"}
@@ -61,7 +67,6 @@ def install(app: fastapi.FastAPI, allowed: Callable[[str], Iterable[str]]) -> No
     app.add_exception_handler(errors.Problem, _problem)
     app.add_exception_handler(exceptions.RequestValidationError, _request)
     app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(Exception, _unexpected)
 
 
 def answer(request_id: str, problem: errors.Problem, headers: Mapping[str, str] | None = None) -> Response:
@@ -90,9 +95,14 @@ def shown(finding: Finding) -> models.ProblemError:
     )
 
 
+MOST_QUOTED = 2_000
+"""Characters of one text of an answer: what a request is quoted with is as long as its sender likes."""
+
+
 def _text(quoted: str) -> str:
-    """What a request is quoted with, which need not be text that can be sent."""
-    return quoted.encode(errors="backslashreplace").decode()
+    """What a request is quoted with, which need not be text that can be sent, or short."""
+    shortened = quoted if len(quoted) <= MOST_QUOTED else f"{quoted[:MOST_QUOTED]}…"
+    return shortened.encode(errors="backslashreplace").decode()
 
 
 def request_id(request: fastapi.Request) -> str:
@@ -135,7 +145,8 @@ def _hint(request: fastapi.Request, found: Mapping[str, Any]) -> str:
     return meant(str(found["loc"][1]), [name for kind in kinds for name in getattr(kind, "model_fields", ())])
 
 
-async def _unexpected(request: fastapi.Request, error: Exception) -> Response:
-    log.error("a request failed", request_id=request_id(request), exc_info=error)
-    words = f"something went wrong in the server; its log has the details under {request_id(request)}"
-    return answer(request_id(request), errors.Problem(500, "internal_error", words))
+def unexpected(request_id: str, error: Exception) -> Response:
+    """Logs what nobody foresaw; gives the answer, which says nothing of it."""
+    log.error("a request failed", request_id=request_id, exc_info=error)
+    words = f"something went wrong in the server; its log has the details under {request_id}"
+    return answer(request_id, errors.Problem(500, "internal_error", words))

@@ -95,7 +95,7 @@ def _refused(words: str, finding: Finding) -> errors.Invalid:
 def _is_nothing(body: bytes) -> bool:
     try:
         return not body or json.loads(body) == {}
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
 
 

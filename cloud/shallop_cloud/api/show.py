@@ -16,7 +16,7 @@ from shallop_cloud.api import models
 from shallop_cloud.services import deployments as services
 from shallop_cloud.services import reading
 from shallop_cloud.services import why as service
-from shallop_cloud.store import connectivity, history
+from shallop_cloud.store import connectivity, history, lagging
 from shallop_cloud.store.releases import Slot
 
 
@@ -81,10 +81,16 @@ def _device(row: sa.RowMapping, at: datetime.datetime) -> dict[str, Any]:
         **_named(models.Device, row),
         "current": row["desired"],
         "in_sync": row["reported"] == row["generation"],
+        "lagging": _lagging(row, at),
         "connectivity": connectivity.of(row, at),
         "last_heard_age_s": _age(row["last_heard_at"], at),
         "last_known": _last_known(row, at),
     }
+
+
+def _lagging(row: sa.RowMapping, at: datetime.datetime) -> models.Lagging | None:
+    reason = lagging.of(row, at)
+    return models.Lagging(since=row["lagging_since"], why=reason) if reason else None
 
 
 def _age(moment: datetime.datetime | None, at: datetime.datetime) -> float | None:

@@ -12,6 +12,7 @@ is replaced at the one public seam, ``stream_connected``, instead of being bent 
 - *Take-over* leaves the first connection open and sends no will; any client, even before it has logged in, ends the
   session of another by using its id.
 - *Wills and retained messages* pass no access rule.
+- *Who is connected stays so* though the account is gone.
 - *What a client sent just before DISCONNECT* is acknowledged and then lost.
 - *Every filter is tried* on every publish, and every subscription of everybody is printed on every SUBSCRIBE.
 - *No packet is too large*, a client that never sends a CONNECT stays for ever, MQTT 5 gets no answer, ``$share`` gets a
@@ -67,6 +68,8 @@ BACKLOG = 4_096
 """How many connections may wait to be accepted; with the usual 100, a fleet that connects at once waits for seconds."""
 HAND_OVER_STEPS = 4
 """How many turns of the event loop asyncio needs at most from accepting a connection to ``stream_connected``."""
+ACCOUNTS_EVERY_S = 0.5
+"""How often it is looked whether the password file has changed. If it has, who is connected must still be in it."""
 MAX_QOS = 1
 REFUSED_FILTER = 0x80
 """The return code of a SUBACK for a filter that was not granted (3.9.3)."""
@@ -84,6 +87,8 @@ class Client:
 
     wire: Wire
     user: str
+    password: str = dataclasses.field(repr=False)
+    hashed: str | None
     client_id: str
     will: Will | None
     unreleased: set[int] = dataclasses.field(default_factory=set[int])
@@ -109,6 +114,7 @@ class BenchBroker(amqtt.broker.Broker):
         self._clients: dict[str, Client] = {}
         self._routes: Routes[Client] = Routes()
         self._wires: set[Wire] = set()
+        self._watch: asyncio.Task[None] | None = None
 
     def _plugin(self, kind: type[PluginT]) -> PluginT:
         for plugin in self.plugins_manager.plugins:
@@ -141,15 +147,35 @@ class BenchBroker(amqtt.broker.Broker):
                 f"cannot listen on {bind}: {error.__cause__ or error}. If another broker runs there, stop it or choose "
                 "another address"
             ) from error
+        self._watch = asyncio.create_task(self._watch_accounts())
 
     async def shutdown(self) -> None:
         """Stop listening and cut every connection. amqtt leaves connections open that are still logging in."""
+        if self._watch is not None:
+            self._watch.cancel()
         await self._stop_accepting()
         while self._wires:
             for wire in tuple(self._wires):
                 wire.abort("the broker shuts down")
             await asyncio.sleep(0)
         await super().shutdown()
+
+    async def _watch_accounts(self) -> None:
+        """Cut whoever is connected and could not log in any more: revoked, or enrolled anew with another password."""
+        looked = self._passwords.reads
+        while True:
+            await asyncio.sleep(ACCOUNTS_EVERY_S)
+            self._passwords.refresh()
+            if self._passwords.reads == looked:
+                continue
+            looked = self._passwords.reads
+            for client in tuple(self._clients.values()):
+                hashed = self._passwords.hashed(client.user)
+                if hashed == client.hashed:  # of nearly all, so that a fleet that enrols costs nothing here
+                    continue
+                client.hashed = hashed
+                if not self._passwords.is_right(client.user, client.password):
+                    client.wire.abort("its account is gone, or has another password")
 
     async def _stop_accepting(self) -> None:
         """Close the listener. asyncio forgets a connection, open, that it accepted at that very moment; so first it
@@ -223,7 +249,14 @@ class BenchBroker(amqtt.broker.Broker):
         user = connect.username or ""
         if not await self._authenticate(session, self.listeners_config[listener_name]):
             raise Refused(NOT_AUTHORIZED, f"user {user!r} is unknown or its password is wrong")
-        client = Client(wire, user, client_id_of(connect, user, self._passwords), will_of(connect, user, self._access))
+        client = Client(
+            wire,
+            user,
+            connect.password or "",
+            self._passwords.hashed(user),
+            client_id_of(connect, user, self._passwords),
+            will_of(connect, user, self._access),
+        )
 
         if previous := self._clients.get(client.client_id):
             previous.wire.abort("another connection with its client id took over")

@@ -41,6 +41,8 @@ class PasswordFile(BaseAuthPlugin):
         self._path = Path(cast("PasswordFile.Config", context.config).path)  # amqtt fills it from our Config
         self._users: dict[str, str] = {}
         self._read: tuple[int, int, int] | None = None
+        self.reads = 0
+        """How often the file was read."""
 
     def load(self) -> None:
         """Read the file now.
@@ -50,18 +52,27 @@ class PasswordFile(BaseAuthPlugin):
         """
         self._read = self._version()
         self._users = passwords.read_passwords(self._path)
+        self.reads += 1
 
     async def authenticate(self, *, session: Session) -> bool:
         """Whether the user and password that a client sent are right."""
         user, password = session.username, session.password
         if not user or password is None:
             return False
-        if self._version() != self._read:
-            self._reload()
-        if self._is_right(user, password):
+        self.refresh()
+        if self.is_right(user, password):
             return True
         self._reload()  # two writes within one tick of the file system's clock look like one
-        return self._is_right(user, password)
+        return self.is_right(user, password)
+
+    def refresh(self) -> None:
+        """Read the file again if it changed."""
+        if self._version() != self._read:
+            self._reload()
+
+    def hashed(self, user: str) -> str | None:
+        """A user's hashed password, by what was read last."""
+        return self._users.get(user)
 
     def may_use_client_id(self, user: str, client_id: str) -> bool:
         """Whether a user may connect under a client id: then nobody can kick off another by taking its id.
@@ -75,7 +86,8 @@ class PasswordFile(BaseAuthPlugin):
             return False
         return client_id.startswith(CLOUD) == (user == CLOUD)
 
-    def _is_right(self, user: str, password: str) -> bool:
+    def is_right(self, user: str, password: str) -> bool:
+        """Whether this is the user's password, by what was read last."""
         return user in self._users and passwords.verify_password(password, self._users[user])
 
     def _version(self) -> tuple[int, int, int] | None:

@@ -92,13 +92,13 @@ def load_settings(path: Path = BUNDLED) -> BrokerSettings:
         )
     except OSError as error:
         raise BrokerSettingsError(f"{path}: {error.strerror}: name a readable file, or none for the default") from error
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise BrokerSettingsError(f"{path}: not YAML: {error}") from error
     except pydantic.ValidationError as error:
         faults = [f"{path}: {'.'.join(map(str, each['loc'])) or 'file'}: {each['msg']}" for each in error.errors()]
         raise BrokerSettingsError("\n".join([*faults, f"{BUNDLED} shows every key that there is"])) from error
     except BrokerSettingsError as error:
         raise BrokerSettingsError(f"{path}: {error}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # dates and numbers that are none, and nesting
+        raise BrokerSettingsError(f"{path}: not YAML: {error}") from error
 
 
 class _Strict(pydantic.BaseModel):

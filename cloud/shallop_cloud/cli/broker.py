@@ -1,4 +1,4 @@
-"""``shallop broker``: the bench broker by itself."""
+"""``shallop broker``: configuration for a broker, a check of one, and the bench broker by itself."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from pathlib import Path
 
 import click
 
-from shallop_cloud.cli import addresses
+from shallop_cloud.cli import addresses, broker_check, broker_config, groups, parameters
 
 
-@click.command()
+@click.group(cls=groups.Group)
+def broker() -> None:
+    """The MQTT broker: configure one, check one, or run that of the bench."""
+
+
+@broker.command(epilog=parameters.example("shallop broker run --passwords ./shallop-data/mqtt/passwords"))
 @click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="Another broker.yaml.")
 @click.option("--listen", type=addresses.Address(), help="Where to listen, instead of what broker.yaml says.")
 @click.option(
     "--passwords", type=click.Path(path_type=Path, dir_okay=False), help="The password file, instead of broker.yaml's."
 )
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning"]), default="info", show_default=True)
-def broker(config: Path | None, listen: tuple[str, int] | None, passwords: Path | None, log_level: str) -> None:
+def run(config: Path | None, listen: tuple[str, int] | None, passwords: Path | None, log_level: str) -> None:
     """Run the bench broker by itself, for a cloud that is started with --broker.
 
     It keeps nothing over a restart; the cloud says everything again. For a bench, not for production.
-
-    \b
-    Beside a server that uses ./shallop-data, in two terminals:
-      shallop serve --data ./shallop-data --broker mqtt://127.0.0.1:1883
-      shallop broker --passwords ./shallop-data/mqtt/passwords
     """
     try:
         from shallop_cloud.bench import broker_run, broker_settings
@@ -47,3 +47,7 @@ def broker(config: Path | None, listen: tuple[str, int] | None, passwords: Path 
         asyncio.run(broker_run.serve(settings))
     except (broker_settings.BrokerSettingsError, BrokerStartError) as error:
         raise click.ClickException(str(error)) from None
+
+
+broker.add_command(broker_config.config)
+broker.add_command(broker_check.check)

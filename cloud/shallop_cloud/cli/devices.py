@@ -45,6 +45,7 @@ def create(settings: Settings, name: str, pairs: tuple[tuple[str, str], ...], co
     help="Only those; silent: connected, but not heard for two and a half hours; never: not enrolled yet.",
 )
 @click.option("--in-sync/--not-in-sync", default=None, help="Only those that have (not) answered the newest order.")
+@click.option("--lagging/--not-lagging", default=None, help="Only those that orders do not (or do) get through to.")
 @click.option(
     "--archived",
     type=click.Choice(["false", "true", "any"]),
@@ -59,6 +60,7 @@ def list_(
     labels: Mapping[str, str],
     connectivity: str | None,
     in_sync: bool | None,
+    lagging: bool | None,
     archived: str,
     paging: Paging,
 ) -> None:
@@ -70,6 +72,7 @@ def list_(
             label=parameters.queried(labels),
             connectivity=connectivity,
             in_sync=None if in_sync is None else str(in_sync).lower(),
+            lagging=None if lagging is None else str(lagging).lower(),
             archived=None if archived == "false" else archived,
         )
     output.show(page, settings.output, views.devices)
@@ -147,7 +150,7 @@ def archive(settings: Settings, name: str) -> None:
     """Put a device away that is out of service.
 
     No list shows it, and nothing can be deployed to it. What waits for it is archived, and its enrolment token is void.
-    What its robot runs, it goes on running.
+    What its robot runs, it goes on running, and it can still connect: to keep it out, revoke it.
     """
     with settings.api() as api:
         archived = api.post("devices", name, act="archive", body={})
@@ -182,8 +185,23 @@ def history(settings: Settings, name: str, paging: Paging) -> None:
 def renew_token(settings: Settings, name: str) -> None:
     """Make a new enrolment token; the earlier one is void.
 
-    For a robot that was lost or set up anew.
+    For a robot that was lost, set up anew or revoked. Until it is used, the robot that is enrolled stays so.
     """
     with settings.api() as api:
         renewed = api.post("devices", name, act="renew-token", body={})
     output.show(renewed, settings.output, lambda device: views.created_device(device, settings.url))
+
+
+@device.command(epilog=example("shallop device revoke amr-07"))
+@_name
+@settings.full
+def revoke(settings: Settings, name: str) -> None:
+    """Take every credential from a device, for a robot that was stolen or sold.
+
+    Its token, MQTT password and certificate are void, and the broker forgets what it keeps of it. What it says is
+    passed over until it is enrolled anew. What its robot runs, it goes on running.
+    """
+    with settings.api() as api:
+        revoked = api.post("devices", name, act="revoke", body={})
+    output.show(revoked, settings.output, views.device)
+    output.hint(f"to enrol it anew: shallop device renew-token {revoked['name']}", settings.output)

@@ -49,6 +49,9 @@ _STYLES = {
     "not enrolled": "yellow",
     "no": "yellow",
     "silent": "yellow",
+    "lagging": "red",
+    "active": "green",
+    "retired": "dim",
     "conflict": "bold red",
     "failed": "bold red",
     "refused": "bold red",
@@ -63,6 +66,10 @@ _STYLES = {
     "valid": "green",
     "expired": "yellow",
     "revoked": "dim",
+    "ok": "green",
+    "weaker": "yellow",
+    "unfit": "bold red",
+    "not checked": "yellow",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -63,7 +64,7 @@ def devices(page: Json) -> None:
             Id(each["id"]),
             state(link(each)),
             words.ago(each["last_heard_at"], now),
-            state("yes" if each["in_sync"] else "no"),
+            state(in_sync(each)),
             Id(each["current"] or ""),
             words.labels(each["labels"]),
         )
@@ -84,6 +85,7 @@ def device(device: Json) -> None:
             ("created", words.with_age(device["created_at"], now)),
             *([("archived", words.with_age(device["archived_at"], now))] if device["archived_at"] else ()),
             ("enrolled", words.with_age(device["enrolled_at"], now)),
+            *([("revoked", words.with_age(device["revoked_at"], now))] if device["revoked_at"] else ()),
             ("token expires", words.until(device["token_expires_at"], now)),
             ("link", state(link(device))),
             ("last heard", words.ago(device["last_heard_at"], now)),
@@ -92,6 +94,8 @@ def device(device: Json) -> None:
             ("generation", str(device["generation"])),
             *([("confirm within", words.term(device["confirm_s"]))] if device["confirm_s"] else ()),
             ("in sync", state("yes" if device["in_sync"] else "no")),
+            *(_lagging(device.get("lagging"), now)),
+            *([("key list", str(device["key_list"]))] if device.get("key_list") else ()),
             *(_last_known(known, words.ago(known["reported_at"], now)) if known else ()),
         ]
     )
@@ -237,10 +241,33 @@ def place(file: Json) -> str:
     return parameters.Place(file["config_type"], file["slot"]).place
 
 
+def in_sync(device: Json) -> str:
+    """Whether a device has answered its newest order, or that orders do not get through to it."""
+    if device.get("lagging"):
+        return "lagging"
+    return "yes" if device["in_sync"] else "no"
+
+
+def _lagging(lagging: Json | None, now: datetime.datetime) -> list[tuple[str, tables.Content]]:
+    if not lagging:
+        return []
+    why = _LAGGING.get(lagging["why"], lagging["why"])
+    return [("lagging", f"{why}; first seen {words.ago(lagging['since'], now)}")]
+
+
+_LAGGING = {
+    "stale": "it says that nothing fresh reaches it",
+    "not_received": "its newest order does not reach it",
+    "refused": "it refused what reached it",
+}
+
+
 def link(device: Json) -> str:
     """How a device is connected, in a word."""
     if device["archived_at"]:
         return "archived"
+    if device["revoked_at"]:
+        return "revoked"
     return "not enrolled" if device["enrolled_at"] is None else device["connectivity"]
 
 

@@ -13,7 +13,7 @@ _ESCAPES = re.compile(
 )
 """Escape sequences of ECMA-48, in their 7-bit and 8-bit forms, whole: half of one would remain as litter."""
 
-UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """What a terminal may obey rather than show (control characters, changes of direction), and what is no character."""
 
 
@@ -23,6 +23,11 @@ def clean(text: str, *, strip: bool = True) -> str:
     """
     cleaned = UNSAFE.sub("", re.sub(r"[\t\r\n]+", " ", _ESCAPES.sub("", text)))
     return cleaned.strip() if strip else cleaned
+
+
+def clean_lines(text: str) -> str:
+    """``text`` as lines, each of them clean."""
+    return "\n".join(clean(each, strip=False) for each in text.split("\n"))
 
 
 def instant(text: str) -> datetime.datetime:

@@ -9,9 +9,10 @@ single values and leaves the rest as its author wrote it.
 """
 
 from shallop_cloud.configs import diff, merge, patching
+from shallop_cloud.configs.budget import Budget
 from shallop_cloud.configs.documents import MAX_BYTES, Document, Format, parse
 from shallop_cloud.configs.findings import Finding, Position, Refused, pointer_of
-from shallop_cloud.configs.linking import Fetch, UnreadableError
+from shallop_cloud.configs.linking import Allowance, Fetch, UnreadableError
 from shallop_cloud.configs.manifest import read as read_release
 from shallop_cloud.configs.manifest import read_schemas as read_release_of_schemas
 from shallop_cloud.configs.release import DEFAULT_SLOT, ConfigTypeDraft, ReleaseDraft, SlotDraft, problems
@@ -21,7 +22,7 @@ __all__ = [
     # documents
     "Format", "Document", "parse", "MAX_BYTES",
     # schemas
-    "ConfigSchema", "OPAQUE", "Fetch", "UnreadableError",
+    "ConfigSchema", "OPAQUE", "Fetch", "UnreadableError", "Allowance", "Budget",
     # releases
     "ReleaseDraft", "ConfigTypeDraft", "SlotDraft", "DEFAULT_SLOT", "problems",
     "read_release", "read_release_of_schemas",

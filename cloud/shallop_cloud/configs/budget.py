@@ -26,6 +26,17 @@ class Budget:
     left: int
 
 
+@contextlib.contextmanager
+def share(purse: Budget, most: int) -> Generator[Budget]:
+    """A budget of at most ``most`` out of a purse that others share; what is left of it goes back."""
+    given = max(0, min(most, purse.left))
+    own = Budget(given)
+    try:
+        yield own
+    finally:
+        purse.left -= given - max(0, own.left)
+
+
 _budget: contextvars.ContextVar[Budget] = contextvars.ContextVar("shallop_validation_budget")
 
 

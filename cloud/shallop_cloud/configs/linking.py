@@ -22,7 +22,7 @@ import referencing
 from shallop_protocol import paths
 
 from shallop_cloud.configs import addresses, chains, documents, drafts, findings, judging, keywords, patterns, values
-from shallop_cloud.configs.budget import Budget
+from shallop_cloud.configs.budget import Budget, share
 from shallop_cloud.configs.documents import Document, Format
 from shallop_cloud.configs.findings import Finding, Path, Refused
 from shallop_cloud.configs.regex_syntax import PatternError
@@ -43,6 +43,24 @@ class UnreadableError(Exception):
     """A schema file that is not there or may not be read. The message says why."""
 
 
+@dataclasses.dataclass(slots=True)
+class Allowance:
+    """What schemas that come together may still cost; each has limits of its own besides.
+
+    Attributes:
+        work: steps of judging them, about four seconds.
+        patterns: the sizes of their patterns.
+    """
+
+    work: Budget = dataclasses.field(default_factory=lambda: Budget(8 * judging.WORK))
+    patterns: int = 5 * MAX_PATTERN_SIZE
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether nothing more can be afforded."""
+        return self.work.left <= 0 or self.patterns <= 0
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Linked:
     """The outcome of linking."""
@@ -53,18 +71,23 @@ class Linked:
     """The files that the schema is made of, as they were read, by path."""
 
 
-def link(entry: str, fetch: Fetch) -> Linked:
+def link(entry: str, fetch: Fetch, allowance: Allowance | None = None) -> Linked:
     """Read the schema at ``entry`` and all that it refers to.
 
     Raises:
         Refused: with a finding for each thing that is wrong, ``file`` being the path of the schema file.
     """
+    shared = allowance or Allowance()
     linker = _Linker(entry, fetch)
+    linker.patterns_left = min(MAX_PATTERN_SIZE, shared.patterns)
     try:
         paths.check_path(entry)
-        root = linker.link()
+        with share(shared.work, 2 * judging.WORK) as linker.budget:
+            root = linker.link()
     except (paths.PathError, UnreadableError) as error:
         raise Refused([*linker.found, Finding(str(error), file=entry)]) from None
+    finally:
+        shared.patterns -= min(MAX_PATTERN_SIZE, shared.patterns) - linker.patterns_left
     if linker.found:
         raise Refused(sorted(dict.fromkeys(linker.found), key=lambda each: (each.file, each.line, each.column)))
     return Linked(_validator(linker.draft, root), linker.contents)
@@ -132,8 +155,8 @@ class _Linker:
         self._files: dict[str, _File | None] = {}
         self._linked: dict[tuple[str, Path], Any] = {}
         self._pending: collections.deque[_Reference] = collections.deque()
-        self._pattern_size = 0
-        self._budget = Budget(2 * judging.WORK)
+        self.patterns_left = MAX_PATTERN_SIZE
+        self.budget = Budget(2 * judging.WORK)
 
     def link(self) -> Any:
         """The linked schema of the entry; it is of use only if nothing was ``found``."""
@@ -206,7 +229,7 @@ class _Linker:
         elif draft not in (None, self.draft):
             message = f"all files of a schema use one version: {self._entry} uses {self.draft.name}"
             raise Refused([Finding(message, "/$schema", *document.position(("$schema",)))])
-        if wrong := judging.judge(_metaschema(self.draft), document, budget=self._budget):
+        if wrong := judging.judge(_metaschema(self.draft), document, budget=self.budget):
             raise Refused(wrong)
 
     # Schemas within a file
@@ -273,8 +296,8 @@ class _Linker:
         except PatternError as error:
             self._report(file, path, str(error))
             return None
-        self._pattern_size += _PATTERN_COST + pattern.size
-        if self._pattern_size > MAX_PATTERN_SIZE:
+        self.patterns_left -= _PATTERN_COST + pattern.size
+        if self.patterns_left < 0:
             raise Refused([Finding("the patterns of the schema are too large together")])
         return pattern
 
@@ -309,7 +332,7 @@ class _Linker:
         raw = file.document.value
         for step in path:
             raw = raw[step]
-        wrong = judging.judge(_metaschema(self.draft), file.document, path, budget=self._budget)
+        wrong = judging.judge(_metaschema(self.draft), file.document, path, budget=self.budget)
         self.found += [finding.in_file(file.path) for finding in wrong]
         self._schema(file, path, True if wrong else raw)
 

@@ -10,6 +10,7 @@ from typing import Any, cast
 from shallop_protocol import paths
 
 from shallop_cloud.configs import documents, judging, linking, values
+from shallop_cloud.configs.budget import Budget, share
 from shallop_cloud.configs.documents import Document, Format
 from shallop_cloud.configs.findings import Finding, Refused
 
@@ -39,19 +40,20 @@ class ConfigSchema:
         return cls(None, (), _digest(None, {}), None)
 
     @classmethod
-    def link(cls, entry: str, fetch: linking.Fetch) -> ConfigSchema:
-        """Read and check a schema. ``fetch`` gives the content of the entry and of what it refers to.
+    def link(cls, entry: str, fetch: linking.Fetch, allowance: linking.Allowance | None = None) -> ConfigSchema:
+        """Read and check a schema. ``fetch`` gives the content of the entry and of what it refers to; ``allowance`` is
+        what schemas that come together may cost together.
 
         Raises:
             Refused: a finding for each thing that is wrong, its ``file`` being the schema file's path.
         """
-        linked = linking.link(entry, fetch)
+        linked = linking.link(entry, fetch, allowance)
         files = tuple((path, linked.files[path].decode()) for path in sorted(linked.files))
         return cls(entry, files, _digest(entry, linked.files), linked.validator)
 
     @classmethod
-    def from_json(cls, wire: Any) -> ConfigSchema:
-        """The schema that `to_json` gave, checked anew: whoever sent it is not trusted.
+    def from_json(cls, wire: Any, allowance: linking.Allowance | None = None) -> ConfigSchema:
+        """The schema that `to_json` gave, checked anew: whoever sent it is not trusted. ``allowance`` as for `link`.
 
         Raises:
             Refused: not of that form, a file that nothing refers to, or anything that `link` refuses.
@@ -61,7 +63,7 @@ class ConfigSchema:
         entry, texts = _checked_form(wire)
         # A lone surrogate becomes bytes that are not UTF-8, which is then found where it stands.
         contents = {path: text.encode(errors="surrogatepass") for path, text in texts.items()}
-        schema = cls.link(entry, contents.get)
+        schema = cls.link(entry, contents.get, allowance)
         unused = sorted(contents.keys() - dict(schema.files).keys())
         if unused:
             raise Refused([Finding("nothing refers to this file: leave it out", file=path) for path in unused])
@@ -78,17 +80,29 @@ class ConfigSchema:
         """Whether every document which can be parsed is accepted."""
         return self.entry is None
 
-    def validate(self, document: Document) -> list[Finding]:
-        """What is wrong with a document, sorted by place, at most 50; empty if nothing is. Takes bounded time."""
-        return [] if self.entry is None else judging.judge(self._validator, document)
+    def validate(self, document: Document, purse: Budget | None = None) -> list[Finding]:
+        """What is wrong with a document, sorted by place, at most 50; empty if nothing is. Takes bounded time, and
+        those that share a ``purse`` do so together.
+        """
+        if self.entry is None:
+            return []
+        with share(purse or Budget(judging.WORK), judging.WORK) as budget:
+            return judging.judge(self._validator, document, budget=budget)
 
-    def check(self, content: bytes, format: Format, *, max_bytes: int = documents.MAX_BYTES) -> list[Finding]:  # noqa: A002
+    def check(
+        self,
+        content: bytes,
+        format: Format,  # noqa: A002
+        *,
+        max_bytes: int = documents.MAX_BYTES,
+        purse: Budget | None = None,
+    ) -> list[Finding]:
         """Parse a file's content and validate it: all that can be wrong with a config instance."""
         try:
             document = documents.parse(content, format, max_bytes=max_bytes, any_keys=self.is_opaque)
         except Refused as refused:
             return list(refused.findings)
-        return self.validate(document)
+        return self.validate(document, purse)
 
 
 def _digest(entry: str | None, files: dict[str, bytes]) -> str:

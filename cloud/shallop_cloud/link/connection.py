@@ -19,6 +19,7 @@ import threading
 import time
 import urllib.parse
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import paho.mqtt.client as mqtt
@@ -40,6 +41,8 @@ TAKEN_OVER_S = 60.0
 """How long to stay away, at least, when another client with our id pushed us off: two would do it to each other."""
 MAX_OUTSTANDING = 4_000
 """Messages on their way at once; a publisher waits beyond that."""
+DELIVERED_WITHIN_S = 5.0
+"""How long a publisher waits, where it asks, until the broker has acknowledged all."""
 
 Protocol = Literal["3.1.1", "5"]
 """A version of MQTT. Some brokers never answer a CONNECT of version 5, so it is told and not tried."""
@@ -54,7 +57,8 @@ log = structlog.get_logger()
 class BrokerUrl:
     """Where the broker is and who we are to it; without an account, both texts are empty.
 
-    ``tls`` verifies against the system's certificate authorities.
+    ``tls`` verifies against the authorities in ``ca``, which is in PEM, or the system's. ``certificate`` names the
+    files of our own and of its key, which a broker may ask for; they are read anew for each connection.
     """
 
     host: str
@@ -62,6 +66,8 @@ class BrokerUrl:
     username: str = ""
     password: str = dataclasses.field(default="", repr=False)
     tls: bool = False
+    ca: str | None = dataclasses.field(default=None, repr=False)
+    certificate: tuple[Path, Path] | None = None
 
     @classmethod
     def parse(cls, text: str) -> BrokerUrl:
@@ -83,6 +89,17 @@ class BrokerUrl:
         tls = url.scheme == "mqtts"
         user, password = (urllib.parse.unquote(text or "") for text in (url.username, url.password))
         return cls(url.hostname, port or (8883 if tls else 1883), user, password, tls)
+
+    def context(self) -> ssl.SSLContext:
+        """What a connection by TLS is made with.
+
+        Raises:
+            OSError: the certificate or its key cannot be read, or is none.
+        """
+        made = ssl.create_default_context(cadata=self.ca)
+        if self.certificate:
+            made.load_cert_chain(*self.certificate)
+        return made
 
     @property
     def address(self) -> str:
@@ -125,6 +142,7 @@ class Connection:
         self._up = threading.Event()
         self._handed = 0  # counted by publishers, under their lock
         self._settled = 0  # counted by the connection's thread alone
+        self._lost_count = 0  # of what was settled, all that the broker did not acknowledge
         self._publishing = threading.Lock()
         self._freed = threading.Event()
         self._outstanding: set[int] = set()
@@ -171,6 +189,18 @@ class Connection:
                 handed += len(some)
         return handed
 
+    def deliver_many(self, messages: Sequence[tuple[str, bytes]], *, retain: bool) -> bool:
+        """Sends messages, and waits until the broker has them all; False if that is not certain."""
+        lost = self._lost_count
+        if self.publish_many(messages, retain=retain) < len(messages):
+            return False
+        until = time.monotonic() + DELIVERED_WITHIN_S
+        while self._handed > self._settled:
+            self._freed.clear()
+            if self._handed > self._settled and not self._freed.wait(timeout=max(0.0, until - time.monotonic())):
+                return False
+        return self._lost_count == lost
+
     def _room(self) -> int:
         """How many more may be on their way, waiting until that is one at least; 0 when the connection is down."""
         while self.is_up:
@@ -194,6 +224,7 @@ class Connection:
                     self._outstanding.add(info.mid)
                     sent += 1
         if sent < len(messages):
+            self._lost_count += len(messages) - sent
             self._settle(len(messages) - sent)
 
     def _run(self) -> None:
@@ -232,12 +263,11 @@ class Connection:
             protocol=self._version,
             reconnect_on_failure=False,
         )
-        client.username_pw_set(self._broker.username, self._broker.password)
+        if self._broker.username:
+            client.username_pw_set(self._broker.username, self._broker.password)
         client.max_inflight_messages_set(0)  # with a limit, paho looks through all of them at each acknowledgement
         client.max_queued_messages_set(0)
         client.connect_timeout = CONNECT_TIMEOUT_S
-        if self._broker.tls:
-            client.tls_set_context(ssl.create_default_context())  # pyright: ignore[reportUnknownMemberType]
         client.on_connect = self._on_connect
         client.on_message = self._on_message
         client.on_publish = self._on_publish
@@ -250,6 +280,8 @@ class Connection:
         self._stands_since = math.inf
         self._client = client
         try:
+            if self._broker.tls:
+                client.tls_set_context(self._broker.context())  # pyright: ignore[reportUnknownMemberType]
             client.connect(self._broker.host, self._broker.port, keepalive=KEEPALIVE_S)
         except OSError as error:
             log.warning("the broker cannot be reached", broker=self._broker.address, error=str(error))
@@ -272,6 +304,7 @@ class Connection:
         return time.monotonic() - self._stands_since > STEADY_S
 
     def _forget_outstanding(self) -> None:
+        self._lost_count += len(self._outstanding)
         self._settle(len(self._outstanding))
         self._outstanding.clear()
 
@@ -292,9 +325,12 @@ class Connection:
         self._received(message.topic, bytes(message.payload))
 
     def _on_publish(
-        self, _client: mqtt.Client, _data: Any, mid: int, _reason: ReasonCode, _props: Properties | None
+        self, _client: mqtt.Client, _data: Any, mid: int, reason: ReasonCode, _props: Properties | None
     ) -> None:
         if mid in self._outstanding:
+            if reason.is_failure:
+                log.warning("the broker refused a message", broker=self._broker.address, reason=str(reason))
+                self._lost_count += 1
             self._outstanding.discard(mid)
             self._settle(1)
 

@@ -2,8 +2,9 @@
 
 A report that asks for an echo is answered when it is committed, not before: the answer is proof that it was heard.
 
-A message that cannot be read, or speaks of an unknown device, is counted and dropped; it stops nothing else. When
-the queue is full, messages are dropped too: every device repeats its report when the cloud says hello, and by timer.
+A message that cannot be read, or is of a device that is unknown or revoked, is counted and dropped; it stops nothing
+else. When the queue is full, messages are dropped too: every device repeats its report when the cloud says hello, and
+by timer.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from shallop_protocol import errors as protocol_errors
 from shallop_protocol.topics import Kind, Topics
 
 from shallop_cloud import errors
-from shallop_cloud.store import devices, history
+from shallop_cloud.store import devices, history, lagging
 from shallop_cloud.store import presences as store
 from shallop_cloud.store.database import Database
 
@@ -49,6 +50,10 @@ class Told(Protocol):
 
     def assert_again(self, device: str) -> None:
         """This device may have lost what it was told."""
+        ...
+
+    def purge(self, device: str) -> None:
+        """Something was heard of this device, which is revoked: the broker may keep it."""
         ...
 
     def answer(self, echoes: Sequence[echo.Echo]) -> None:
@@ -162,8 +167,14 @@ class Ingest:
         if not reports and not presences:
             return
         at = datetime.datetime.now(datetime.UTC)
+        heard = {device for device, *_ in (*reports, *presences)}
         with self._database.write() as connection:
-            devices.hold(connection, {device for device, *_ in (*reports, *presences)})
+            devices.hold(connection, heard)
+            revoked = devices.revoked_among(connection, heard)
+            if revoked:
+                self.dropped["revoked_device"] += sum(device in revoked for device, *_ in (*reports, *presences))
+                reports = [each for each in reports if each[0] not in revoked]
+                presences = [each for each in presences if each[0] not in revoked]
             recorded = record_reports(connection, reports, at)
             self._record_presences(connection, presences, at)
             history.append(connection, recorded.moved)
@@ -171,6 +182,8 @@ class Ingest:
             self.dropped["unknown_device"] += recorded.unknown
         if recorded.echoes:
             self._publisher.answer(recorded.echoes)
+        for device in revoked:
+            self._publisher.purge(device)
         for device in recorded.again:
             self._publisher.assert_again(device)
         if recorded.ordered:
@@ -221,6 +234,7 @@ def record_reports(
     changes: list[devices.Change] = []
     again: list[str] = []
     echoes: list[echo.Echo] = []
+    said: list[lagging.Said] = []
     unknown = 0
     for device, report, data in reports:
         before = recorded.get(device)
@@ -235,6 +249,7 @@ def record_reports(
             continue
         recorded[device] = after
         changes.append(devices.Change(before, after, devices.Cause("device", at, report.at), heard=data))
+        said.append(_said(before, after, report))
         if report.nonce is not None:
             echoes.append(
                 echo.Echo(device=report.device, nonce=report.nonce, epoch=after.epoch, generation=after.generation)
@@ -242,8 +257,20 @@ def record_reports(
         if before.incarnation != after.incarnation and not after.in_sync:
             again.append(device)
     moved = devices.save_many(connection, changes)
+    lagging.record(connection, said, at)
     ordered = any(change.before.generation != change.after.generation for change in changes)
     return Recorded(ordered, again, echoes, moved, changed=bool(changes), unknown=unknown)
+
+
+def _said(before: cloud.Device, after: cloud.Device, report: messages.Report) -> lagging.Said:
+    """What a report says of what reaches its device: held against the order that was out before it came."""
+    return lagging.Said(
+        device=after.id,
+        keys=report.keys,
+        stale=report.stale,
+        behind=after.reported < before.published,
+        moved=after.reported > before.reported,
+    )
 
 
 _PARSERS = {

@@ -59,7 +59,7 @@ class Lease:
             errors.Busy: the database does not say.
         """
         began = time.monotonic()
-        if not self.is_held and self._is_anothers():
+        if not self.is_held and self.look():
             return False
         lifetime_ms = round(self.terms.lifetime * 1_000)
         with self._database.write() as connection:
@@ -67,7 +67,8 @@ class Lease:
         self._until = 0.0 if term is None else began + self.terms.lifetime - MARGIN_S
         return term is not None
 
-    def _is_anothers(self) -> bool:
+    def look(self) -> bool:
+        """Whether another server has it. Raises as ``attempt`` does."""
         with self._database.read() as connection:
             known = leases.held(connection, leases.LINK)
         self.others_connected = known is not None and known.connected

@@ -6,10 +6,10 @@ import dataclasses
 import threading
 
 import structlog
-from shallop_protocol import dsse
 from shallop_protocol.topics import FROM_DEVICE, Topics
 
 from shallop_cloud import errors
+from shallop_cloud.keyring import Keyring
 from shallop_cloud.link.connection import BrokerUrl, Connection, Protocol
 from shallop_cloud.link.ingest import Ingest
 from shallop_cloud.link.lease import Lease
@@ -33,7 +33,7 @@ class Settings:
     broker: BrokerUrl
     protocol: Protocol
     topics: Topics
-    signer: dsse.Signer
+    keyring: Keyring
     envelope: int
 
 
@@ -87,7 +87,7 @@ class Link:
     def _run(self) -> None:
         terms = self._lease.terms
         while not self._stopping.is_set():
-            held = self._attempt()
+            held = self._may_sign() and self._attempt()
             if held and self._crew is None:
                 log.info("this server holds the link")
                 crew = _Crew(self._database, self._settings, self._lease)
@@ -98,10 +98,29 @@ class Link:
                 self._dismiss()
             self._stopping.wait(terms.renew_every if held else terms.try_every)
         self._dismiss()
+        self._release()
+
+    def _release(self) -> None:
         try:
             self._lease.release()
         except errors.Busy as error:
             log.warning("the lease of the link could not be given back; it runs out", why=error.detail)
+
+    def _may_sign(self) -> bool:
+        """Whether this server has a key that counts. One that has none leaves the link to another."""
+        keyring = self._settings.keyring
+        try:
+            keyring.refresh()
+            if not keyring.signers:
+                if self._crew is not None:
+                    self._dismiss()
+                    self._release()
+                self._lease.look()
+        except errors.Busy as error:
+            log.warning("the key list could not be looked at", why=error.detail)
+        except Exception:
+            log.exception("the key list could not be looked at")
+        return bool(keyring.signers)
 
     def _attempt(self) -> bool:
         crew = self._crew
@@ -133,7 +152,7 @@ class _Crew:
             lambda: lease.is_held,
         )
         poll = POLL_S if database.is_shared else None
-        self.publisher = Publisher(database, settings.signer, topics, self.connection, settings.envelope, poll)
+        self.publisher = Publisher(database, settings.keyring, topics, self.connection, settings.envelope, poll)
         self.ingest = Ingest(database, topics, self.publisher)
 
     def _received(self, topic: str, payload: bytes) -> None:

@@ -7,8 +7,9 @@ import itertools
 from collections.abc import Iterable, Mapping, Sequence
 
 import sqlalchemy as sa
-from shallop_protocol import desired, dsse, ids
+from shallop_protocol import desired, ids
 
+from shallop_cloud.keyring import Keyring
 from shallop_cloud.store import contents, deployments
 
 MODE = "0644"
@@ -60,8 +61,8 @@ class Sealer:
     once: a fleet that gets a large file costs one search for what fits.
     """
 
-    def __init__(self, signer: dsse.Signer, limit: int) -> None:
-        self._signer = signer
+    def __init__(self, keyring: Keyring, limit: int) -> None:
+        self._keyring = keyring
         self._limit = limit
         self._left_out: collections.OrderedDict[str, frozenset[str]] = collections.OrderedDict()
 
@@ -73,7 +74,8 @@ class Sealer:
         """
         files = order.deployment.digest if order.deployment else ""
         known = self._left_out.get(files, frozenset())
-        envelope, more = desired.seal_to_fit(desired.referring(order, known), self._signer, self._limit)
+        signers = self._keyring.signers
+        envelope, more = desired.seal_to_fit(desired.referring(order, known), *signers, limit=self._limit)
         if more:
             self._left_out[files] = known | more
             if len(self._left_out) > KEPT:

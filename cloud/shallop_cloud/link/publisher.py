@@ -9,18 +9,21 @@ Echoes are of the moment. One that cannot be sent at once is forgotten: who stil
 
 from __future__ import annotations
 
+import datetime
 import threading
 import time
 from collections.abc import Sequence
 from typing import Protocol
 
+import sqlalchemy as sa
 import structlog
-from shallop_protocol import desired, dsse, echo, messages
+from shallop_protocol import desired, echo, ids, messages
 from shallop_protocol import errors as protocol_errors
-from shallop_protocol.topics import Kind, Topics
+from shallop_protocol.topics import FROM_DEVICE, RETAINED, TO_DEVICE, Kind, Topics
 
+from shallop_cloud.keyring import Keyring
 from shallop_cloud.link import orders
-from shallop_cloud.store import devices
+from shallop_cloud.store import devices, renewals
 from shallop_cloud.store.database import Database
 
 BATCH = 500
@@ -30,6 +33,9 @@ TIDY_S_PER_ORDER = 0.0005
 REASSERT_EVERY_S = 300.0
 HELLO_PER_SECOND = 5_000
 """How many reports a second the cloud asks for when it says hello."""
+
+_OF_DEVICE = sorted(RETAINED & (TO_DEVICE | FROM_DEVICE))
+"""The kinds of which the broker keeps one message for each device."""
 
 log = structlog.get_logger()
 
@@ -46,9 +52,16 @@ class Line(Protocol):
         """Sends messages while it does; gives how many."""
         ...
 
+    def deliver_many(self, messages: Sequence[tuple[str, bytes]], *, retain: bool) -> bool:
+        """Sends messages, and waits until the broker has them all; False if that is not certain."""
+        ...
+
 
 class Publisher:
     """A thread that brings the broker to what the database says.
+
+    When the key list changes, that goes first. Then the epoch of every device is brought to its own, and last
+    everything that lies on the broker is sealed anew, in batches that the broker acknowledges one by one.
 
     Args:
         poll_s: how often to look for orders that nobody told it of, because another server took them; None for never.
@@ -57,24 +70,27 @@ class Publisher:
     def __init__(
         self,
         database: Database,
-        signer: dsse.Signer,
+        keyring: Keyring,
         topics: Topics,
         connection: Line,
         envelope_limit: int,
         poll_s: float | None = None,
     ) -> None:
         self._database = database
-        self._signer = signer
-        self._sealer = orders.Sealer(signer, envelope_limit)
+        self._keyring = keyring
+        self._sealer = orders.Sealer(keyring, envelope_limit)
         self._topics = topics
         self._connection = connection
         self._poll_s = poll_s
         self._wake = threading.Event()
         self._stopping = False
         self._again: set[str] = set()
+        self._purge: set[str] = set()
         self._echoes: dict[str, echo.Echo] = {}
         self._lock = threading.Lock()
         self._came_up = False
+        self._renewed = 0
+        self._told = keyring.standing.listed.version
         self._reassert_at = time.monotonic() + REASSERT_EVERY_S
         self._tidy_at = 0.0
         self._tidy_due = False
@@ -110,6 +126,12 @@ class Publisher:
             self._again.add(device)
         self._wake.set()
 
+    def purge(self, device: str) -> None:
+        """The broker may keep something of this device, which is revoked."""
+        with self._lock:
+            self._purge.add(device)
+        self._wake.set()
+
     def answer(self, echoes: Sequence[echo.Echo]) -> None:
         """These devices asked for an echo; of several for one device, the last counts."""
         with self._lock:
@@ -143,27 +165,44 @@ class Publisher:
     def _has_new(self) -> bool:
         if self._poll_s is None or not self._connection.is_up:
             return False
+        if self._keyring.refresh():
+            return True
         with self._database.read() as connection:
-            return devices.has_unpublished(connection, tidying=False) or (
-                not self._tidy_due and devices.has_unpublished(connection, tidying=True)
+            return (
+                devices.has_unpublished(connection, tidying=False)
+                or bool(devices.unpurged(connection, 1))
+                or (not self._tidy_due and devices.has_unpublished(connection, tidying=True))
             )
 
     def round(self) -> None:
-        """Sends all that is due now; nothing while the connection is down."""
+        """Sends all that is due now; nothing while the connection is down, or without a key that counts."""
         self._tidy_due = False
+        self._keyring.refresh()
+        if not self._keyring.signers:
+            self._reassert_at = max(self._reassert_at, time.monotonic() + 1.0)
+            return
         self._answer()
         if self._stopping or not self._connection.is_up:
             self._reassert_at = max(self._reassert_at, time.monotonic() + 1.0)
             return
         if self._came_up:
             self._came_up = False
+            self._purge_again()
+            self._tell_keys()
             self._hello()
             self._reassert_at = 0.0
+        elif self._told != self._keyring.standing.listed.version:
+            self._tell_keys()
+        self._raise_epochs()
+        self._purge_new()
         self._publish_new()
         with self._lock:
             again, self._again = self._again, set()
         self._publish(sorted(again))
+        self._seal_anew()
         if time.monotonic() >= self._reassert_at:
+            self._renewed = 0
+            self._tell_keys_again()
             self._reassert()
             self._reassert_at = time.monotonic() + REASSERT_EVERY_S
 
@@ -174,19 +213,103 @@ class Publisher:
         for start in range(0, len(echoes), BATCH):
             if self._stopping or not self._connection.is_up:
                 return
-            self._connection.publish_many(
-                [
-                    (self._topics.of(each.device, Kind.ECHO), echo.seal_echo(each, self._signer))
-                    for each in echoes[start : start + BATCH]
-                ],
-                retain=False,
-            )
+            sealed = [self._sealed_echo(each) for each in echoes[start : start + BATCH]]
+            self._connection.publish_many(sealed, retain=False)
+
+    def _sealed_echo(self, answer: echo.Echo) -> tuple[str, bytes]:
+        standing = self._keyring.standing
+        told = answer.model_copy(update={"keys": standing.listed.version})
+        return self._topics.of(answer.device, Kind.ECHO), echo.seal_echo(told, *standing.signers)
+
+    def _tell_keys(self) -> None:
+        """Robots verify what comes after it by the key list, so it goes before."""
+        standing = self._keyring.standing
+        if self._connection.publish_many([(self._topics.keys, standing.envelope)], retain=True):
+            self._told = standing.listed.version
+
+    def _tell_keys_again(self) -> None:
+        """Only where a robot needs it: every robot hears it, and idle ones shall not pay for it."""
+        with self._database.read() as connection:
+            is_missed = renewals.has_behind(connection, self._keyring.standing.listed.version)
+        if is_missed:
+            self._tell_keys()
+
+    def _raise_epochs(self) -> None:
+        """Issues the orders of an earlier epoch anew in that of the key list, before any of them is published."""
+        listed = self._keyring.standing.listed
+        cause = devices.Cause("shallop", datetime.datetime.now(datetime.UTC))
+        while self._renewed != listed.version and not self._stopping:
+            with self._database.write() as connection:
+                batch = renewals.below(connection, listed.epoch, BATCH)
+                renewals.raise_many(connection, batch, listed, cause)
+            if not batch:
+                return
+
+    def _seal_anew(self) -> None:
+        """Replaces what lies on the broker under an earlier key list: one batch, so that new orders come in between."""
+        version = self._keyring.standing.listed.version
+        if self._renewed == version:
+            return
+        with self._database.read() as connection:
+            batch = renewals.sealed_before(connection, version, BATCH)
+        if not batch:
+            self._renewed = version
+            return
+        with self._database.write() as connection:
+            devices.mark_published(connection, batch)
+            newest = self._of_now(_newest(connection, batch))
+        sealed = [found for order in newest if (found := self._sealed(order))]
+        if self._connection.deliver_many(sealed, retain=True):
+            with self._database.write() as connection:
+                renewals.mark_sealed(connection, batch, version)
+            self._wake.set()
+
+    def _of_now(self, newest: Sequence[desired.Desired]) -> list[desired.Desired]:
+        """Those of the epoch that robots obey; the others, of a device that was made meanwhile, are raised first."""
+        epoch = self._keyring.standing.listed.epoch
+        found = [order for order in newest if order.epoch == epoch]
+        if len(found) < len(newest):
+            self._renewed = 0
+            self._wake.set()
+        return found
 
     def _hello(self) -> None:
         with self._database.read() as connection:
             spread = min(300.0, devices.count(connection) / HELLO_PER_SECOND)
         hello = messages.Hello(spread_s=round(spread, 3))
         self._connection.publish_many([(self._topics.hello, hello.to_bytes())], retain=False)
+
+    def _purge_new(self) -> None:
+        """What the broker keeps of devices that were revoked goes, and once more when something was heard of one: its
+        last will comes when its connection ends, after everything else.
+        """
+        with self._lock:
+            heard, self._purge = self._purge, set()
+        if heard:
+            self._empty(sorted(heard))
+        while not self._stopping and self._connection.is_up:
+            with self._database.read() as connection:
+                batch = devices.unpurged(connection, BATCH)
+            if not batch or not self._empty(batch):
+                return
+            with self._database.write() as connection:
+                devices.mark_purged(connection, batch)
+
+    def _purge_again(self) -> None:
+        """A broker that was away may have brought back what was deleted."""
+        last = ""
+        while not self._stopping and self._connection.is_up:
+            with self._database.read() as connection:
+                batch = devices.revoked(connection, last, BATCH)
+            if not batch:
+                return
+            self._empty(batch)
+            last = batch[-1]
+
+    def _empty(self, batch: Sequence[str]) -> bool:
+        """An empty retained message deletes what is retained (MQTT 3.1.1, section 3.3.1.3). Gives whether all left."""
+        topics = [self._topics.of(ids.on_wire(device), kind) for device in batch for kind in _OF_DEVICE]
+        return self._connection.publish_many([(topic, b"") for topic in topics], retain=True) == len(topics)
 
     def _publish_new(self) -> None:
         """What changes something goes at once. What only tidies up waits while that is being done, and gathers."""
@@ -226,7 +349,7 @@ class Publisher:
             return
         with self._database.write() as connection:
             devices.mark_published(connection, batch)
-            newest = orders.newest(connection, batch)
+            newest = self._of_now(_newest(connection, batch))
         self._connection.publish_many([sealed for order in newest if (sealed := self._sealed(order))], retain=True)
 
     def _sealed(self, order: desired.Desired) -> tuple[str, bytes] | None:
@@ -237,3 +360,9 @@ class Publisher:
             log.error("an order cannot be published", device=order.device, why=error.message)  # noqa: TRY400
             return None
         return self._topics.of(order.device, Kind.DESIRED), envelope
+
+
+def _newest(connection: sa.Connection, batch: Sequence[str]) -> list[desired.Desired]:
+    """The newest orders of these devices; none of one that is revoked, for which nothing shall lie on the broker."""
+    revoked = devices.revoked_among(connection, batch)
+    return orders.newest(connection, [each for each in batch if each not in revoked])

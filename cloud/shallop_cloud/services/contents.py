@@ -199,7 +199,7 @@ def _check_fits(shore: Shore, contents: Contents) -> None:
         confirm_s=desired.MAX_CONFIRM_S,
     )
     try:
-        desired.seal_desired(trial, shore.signer, shore.limits.envelope)
+        desired.seal_desired(trial, *shore.keyring.signers, limit=shore.limits.envelope)
     except protocol_errors.TooLarge as error:
         words = f"{error.message}, without the contents of its {len(contents.instances)} files"
         hint = "raise it with --payload-limit if your broker carries more"

@@ -13,13 +13,13 @@ from typing import Any
 
 import sqlalchemy as sa
 import sqlalchemy.exc
-from shallop_protocol import cloud, dsse, ids
+from shallop_protocol import cloud, ids
 
 from shallop_cloud import errors, passwords
 from shallop_cloud.configs.findings import Finding
 from shallop_cloud.services import lookup
 from shallop_cloud.services.shore import Shore
-from shallop_cloud.store import devices, history
+from shallop_cloud.store import certificates, devices, history, key_lists
 
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9])?\Z")
 _LABEL_KEY = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?\Z")
@@ -39,12 +39,25 @@ class Created:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Enrolled:
-    """What a robot learns when it enrols. ``repeated`` tells an answer that was given before."""
+    """A robot that took its place.
+
+    Attributes:
+        floor: epoch and generation of its newest order: it never obeys an older one.
+        repeated: the answer was given before.
+    """
 
     device: str
     name: str
-    signing_keys: tuple[dsse.PublicKey, ...]
+    floor: tuple[int, int]
     repeated: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Enrolments:
+    """What robots learn when they enrol: who each is, and by whose word they go."""
+
+    devices: Sequence[Enrolled]
+    trust: key_lists.Recorded
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -98,7 +111,8 @@ def create_many(shore: Shore, wanted: Sequence[New], actor: str) -> list[Created
             for each in wanted:
                 if each.name in taken:
                     raise _taken(each.name)
-            devices.insert(connection, rows)
+            keys, epoch = key_lists.newest(connection)
+            devices.insert(connection, [{**row, "epoch": epoch, "sealed": keys} for row in rows])
             history.append(connection, [_created(row, at, actor) for row in rows])
             made = devices.find_many(connection, [row["id"] for row in rows])
     except sqlalchemy.exc.IntegrityError:
@@ -249,6 +263,33 @@ def restore(shore: Shore, key: str, actor: str) -> str:
     return _serve(shore, key, actor, cloud.restore_device, "device_restored", lambda _: {"archived_at": None})
 
 
+def revoke(shore: Shore, key: str, actor: str) -> str:
+    """Takes every credential from a device: its enrolment token, its MQTT password, its certificate. What the broker
+    keeps of it is deleted, and what it says from now on is passed over, until it is enrolled anew. Gives its id.
+
+    Done again, it makes sure that the broker was told.
+
+    Raises:
+        errors.NotFound: no such device.
+    """
+    at = shore.now()
+    with shore.database.write() as connection:
+        row = _held(connection, key)
+        device: str = row["id"]
+        serial = certificates.revoke(connection, device, at)
+        is_news = row["revoked_at"] is None or row["token_hash"] is not None
+        void = {"token_hash": None, "token_expires_at": None, "mqtt_password": None}
+        unheard = {"online": False, "stale": False, "lagging_since": None}
+        devices.update(connection, device, **void, **unheard, revoked_at=row["revoked_at"] or at, purged=False)
+        if is_news:
+            shown = {"certificate": serial} if serial else None
+            entry = history.row(at=at, actor=actor, action="device_revoked", device_id=device, after=shown)
+            history.append(connection, [entry])
+    shore.credentials.write()
+    shore.ordered()
+    return device
+
+
 def _serve(
     shore: Shore,
     key: str,
@@ -272,7 +313,7 @@ def _serve(
     return device
 
 
-def enrol(shore: Shore, token: str, secret: str) -> Enrolled:
+def enrol(shore: Shore, token: str, secret: str) -> Enrolments:
     """Exchanges a one-time token for a place in the fleet.
 
     The robot chose ``secret``, its MQTT password, and saved it before it asked. Asking again with the same token and
@@ -282,10 +323,21 @@ def enrol(shore: Shore, token: str, secret: str) -> Enrolled:
         errors.Problem: 401 ``token_invalid``, for a token that is unknown, used or expired alike.
         errors.Invalid: ``secret_invalid``.
     """
-    return enrol_many(shore, [(token, secret)])[0]
+    return enrol_many(shore, [(token, secret)])
 
 
-def enrol_many(shore: Shore, wanted: Sequence[tuple[str, str]]) -> list[Enrolled]:
+def check_token(shore: Shore, token: str) -> None:
+    """Passes if a device has or had this enrolment token. Who only guesses one goes no further, and locks nothing.
+
+    Raises:
+        errors.Problem: 401 ``token_invalid``.
+    """
+    with shore.database.read() as connection:
+        if devices.by_token(connection, _hash(token)) is None:
+            raise _unusable()
+
+
+def enrol_many(shore: Shore, wanted: Sequence[tuple[str, str]]) -> Enrolments:
     """Enrols devices by token and secret, as a workshop does that sets up many: all of them, in order, or none.
 
     Raises as ``enrol`` does.
@@ -295,25 +347,38 @@ def enrol_many(shore: Shore, wanted: Sequence[tuple[str, str]]) -> list[Enrolled
     at = shore.now()
     enrolled: list[Enrolled] = []
     entries: list[dict[str, Any]] = []
+    were_revoked = False
     with shore.database.write() as connection:
         devices.hold_by_tokens(connection, [_hash(token) for token, _ in wanted])
         for token, secret in wanted:
             row = devices.by_token(connection, _hash(token))
             if row is None or not _usable(row, secret, at):
-                raise errors.Problem(
-                    401,
-                    "token_invalid",
-                    "this enrolment token is unknown, used or expired; make another for the device",
-                )
+                raise _unusable()
             repeated = _is_enrolled_by(row)
             if not repeated:
                 hashed = passwords.hash_password(secret)
-                devices.update(connection, row["id"], enrolled_at=at, mqtt_password=hashed, token_expires_at=None)
-                entries.append(history.row(at=at, actor=row["name"], action="device_enrolled", device_id=row["id"]))
-            enrolled.append(Enrolled(row["id"], row["name"], (shore.signer.key,), repeated))
+                serial = certificates.revoke(connection, row["id"], at)  # of the robot that was there before
+                enrolment = {"enrolled_at": at, "mqtt_password": hashed, "token_expires_at": None}
+                devices.update(connection, row["id"], **enrolment, revoked_at=None, purged=False)
+                shown = {"revoked_certificate": serial} if serial else None
+                entry = history.row(
+                    at=at, actor=row["name"], action="device_enrolled", device_id=row["id"], after=shown
+                )
+                entries.append(entry)
+                were_revoked = were_revoked or row["revoked_at"] is not None
+            enrolled.append(Enrolled(row["id"], row["name"], (row["epoch"], row["generation"]), repeated))
         history.append(connection, entries)
+        trust = key_lists.find(connection)
+    assert trust is not None, "a list is there from the first start on"
     shore.credentials.write()
-    return enrolled
+    if were_revoked:
+        shore.ordered()  # what was held back meanwhile
+    return Enrolments(enrolled, trust)
+
+
+def _unusable() -> errors.Problem:
+    words = "this enrolment token is unknown, used or expired; make another for the device"
+    return errors.Problem(401, "token_invalid", words)
 
 
 def _check_secret(secret: str) -> None:

@@ -7,10 +7,11 @@ import datetime
 import secrets
 from collections.abc import Callable
 
-from shallop_protocol import dsse, ids
+from shallop_protocol import ids
 from shallop_protocol.topics import Topics
 
-from shallop_cloud import credentials
+from shallop_cloud import authorities, credentials
+from shallop_cloud.keyring import Keyring
 from shallop_cloud.link.connection import Protocol
 from shallop_cloud.store.database import Database
 
@@ -34,10 +35,15 @@ class Limits:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class BrokerAddress:
-    """Where devices find the broker, as enrolment tells them."""
+    """Where devices find the broker, as enrolment tells them.
+
+    Attributes:
+        ca: authorities in PEM that its certificate may be signed by; None for those that the robot's system knows.
+    """
 
     url: str
     protocol: Protocol = "3.1.1"
+    ca: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -49,12 +55,13 @@ class Shore:
     """
 
     database: Database
-    signer: dsse.Signer
+    keyring: Keyring
     credentials: credentials.Credentials
     broker: BrokerAddress
     topics: Topics
     ordered: Callable[[], None]
     limits: Limits = dataclasses.field(default_factory=Limits)
+    authority: authorities.Authority = authorities.NOBODY
 
     def now(self) -> datetime.datetime:
         """The time, in UTC."""

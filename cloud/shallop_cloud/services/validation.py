@@ -14,6 +14,9 @@ from shallop_cloud.store import contents, releases
 from shallop_cloud.store.contents import Content
 from shallop_cloud.store.database import Database
 
+WORK = 16_000_000
+"""What judging the files of one request may cost, all of them together; about six seconds (see `configs.Budget`)."""
+
 NewConfigType = tuple[str, object, configs.Format, tuple[configs.SlotDraft, ...]]
 """Name, schema in its wire form, format, slots."""
 
@@ -26,9 +29,15 @@ def release(version: str, git_commit: str | None, types: Sequence[NewConfigType]
     """
     found: list[Finding] = []
     drafts: list[configs.ConfigTypeDraft] = []
+    allowance = configs.Allowance()
     for index, (name, wire, format_, slots) in enumerate(types):
+        if allowance.is_spent:
+            words = "the schemas of one release take too long to check, all of them together: make them simpler"
+            found.append(Finding(words, f"/config_types/{index}/schema"))
+            break
         try:
-            drafts.append(configs.ConfigTypeDraft(name, configs.ConfigSchema.from_json(wire), format_, slots))
+            schema = configs.ConfigSchema.from_json(wire, allowance)
+            drafts.append(configs.ConfigTypeDraft(name, schema, format_, slots))
         except Refused as refused:
             start = f"/config_types/{index}/schema"
             found += [
@@ -72,6 +81,7 @@ def findings(shore: Shore, chosen: Sequence[tuple[releases.Slot, Given]]) -> lis
         errors.Problem: 413 ``config_too_large``.
     """
     found: list[Finding] = []
+    purse = configs.Budget(WORK)
     for slot, given in chosen:
         _check_size(shore, slot, given.content.size)
         known = (slot.schema_id, slot.format, given.content.digest)
@@ -79,7 +89,7 @@ def findings(shore: Shore, chosen: Sequence[tuple[releases.Slot, Given]]) -> lis
             continue
         data = given.data if given.data is not None else _recorded(shore, given.content)
         schema = _compiled(shore.database, slot.schema_id)
-        own = schema.check(data, configs.Format(slot.format), max_bytes=shore.limits.config)
+        own = schema.check(data, configs.Format(slot.format), max_bytes=shore.limits.config, purse=purse)
         found += [each.in_file(releases.shown(slot.place)) for each in own]
         if not own:
             _remember(known)

@@ -16,7 +16,7 @@ from shallop_protocol.statuses import Activity, Error, merge
 
 from shallop_cloud.services import lookup
 from shallop_cloud.services.shore import Shore
-from shallop_cloud.store import connectivity, deployments, devices
+from shallop_cloud.store import connectivity, deployments, devices, lagging
 from shallop_cloud.store.connectivity import Connectivity
 
 
@@ -24,7 +24,9 @@ class Verdict(enum.StrEnum):
     """The one word for it. Where several fit, the one that somebody has to act on comes first."""
 
     ARCHIVED = "archived"
+    REVOKED = "revoked"
     FAILED = "failed"
+    LAGGING = "lagging"
     DRIFTED_WAITING = "drifted_waiting"
     FILES_CHANGED = "files_changed"
     IN_SYNC = "in_sync"
@@ -141,6 +143,11 @@ class Facts:
         return connectivity.of(self.row, self.at)
 
     @property
+    def lags(self) -> lagging.Reason | None:
+        """Why orders do not get through to it, if they do not."""
+        return lagging.of(self.row, self.at)
+
+    @property
     def _is_settled(self) -> bool:
         """Whether the device has answered its newest order, and what is desired is in force without trouble."""
         desired = self.desired
@@ -169,8 +176,12 @@ class Facts:
         """The one word."""
         if self.device.archived:
             return Verdict.ARCHIVED
+        if self.row["revoked_at"] is not None:
+            return Verdict.REVOKED
         if self._has_failed:
             return Verdict.FAILED
+        if self.lags in (lagging.Reason.STALE, lagging.Reason.NOT_RECEIVED):
+            return Verdict.LAGGING
         if self._is_settled and self._waiting(Activity.DRIFTED):
             return Verdict.DRIFTED_WAITING
         if self._is_settled and self.desired:
@@ -193,9 +204,15 @@ class Facts:
         match verdict:
             case Verdict.ARCHIVED:
                 return "It is out of service: it keeps what it runs, and gets nothing new."
+            case Verdict.REVOKED:
+                return "Its credentials were taken from it. It keeps what it runs, and has to enrol anew to be heard."
             case Verdict.FAILED:
                 stays = f"{self.desired.id} is what it shall run." if self.desired else "Nothing is desired now."
                 return f"{self._failure()}. {stays}"
+            case Verdict.LAGGING if self.lags is lagging.Reason.STALE:
+                return "The robot says that nothing fresh reaches it: the broker, or the network, holds messages back."
+            case Verdict.LAGGING:
+                return f"The robot is heard, and {wanted} does not reach it: the broker, or the network, holds it back."
             case Verdict.DRIFTED_WAITING:
                 waiting = " and ".join(self._waiting(Activity.DRIFTED))
                 return f"It runs what is desired. {waiting} drifted, and waits for a review."
@@ -232,10 +249,15 @@ class Facts:
 
     def waits(self) -> Iterator[Wait]:
         """All that has to happen first."""
+        if self.row["revoked_at"] is not None:
+            yield Wait("revoked", self._enrolment(), self.row["revoked_at"])
+            return
         if self.row["enrolled_at"] is None and self.report is None:
             yield Wait("never_enrolled", self._enrolment(), self.row["created_at"])
         if self._has_failed and self.newest:
             yield Wait("failed", f"{self._failure()}: order something else", self.newest["archived_at"])
+        if self.lags in (lagging.Reason.STALE, lagging.Reason.NOT_RECEIVED):
+            yield Wait(f"lagging_{self.lags}", "what the cloud sends has to reach the robot", self.row["lagging_since"])
         for key in self._waiting(Activity.DRIFTED):
             yield Wait("drifted", f"{key} waits for a review: another deployment became current after it was staged")
         for known in self.device.deployments.values():
@@ -287,7 +309,9 @@ class Facts:
                     f"archive {key}",
                 )
                 return [f"shallop deployment {act}" for act in acts]
-            case Verdict.NEVER_ENROLLED:
+            case Verdict.LAGGING:
+                return ["shallop broker check URL", f"shallop bundle {name}", f"shallop events --device {name}"]
+            case Verdict.NEVER_ENROLLED | Verdict.REVOKED:
                 return [f"shallop device renew-token {name}"]
             case Verdict.NOTHING_DESIRED:
                 staged = [f"shallop deployment deploy {key}" for key in self._waiting(Activity.STAGED)]

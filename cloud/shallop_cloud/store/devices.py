@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from shallop_protocol import cloud, messages
 from shallop_protocol.statuses import Activity, Error, Statuses, Target
 
-from shallop_cloud.store import connectivity, database, history, prepared, tables
+from shallop_cloud.store import connectivity, database, history, lagging, prepared, tables
 from shallop_cloud.store.connectivity import Connectivity
 
 _LIVE = tables.deployments.c.activity != Activity.ARCHIVED.value
@@ -95,6 +95,42 @@ def update(connection: sa.Connection, device: str, /, **values: Any) -> None:
     connection.execute(tables.devices.update().where(tables.devices.c.id == device).values(**values))
 
 
+def revoked_among(connection: sa.Connection, ids: Iterable[str]) -> set[str]:
+    """Those of these devices that are revoked."""
+    return set(connection.scalars(_REVOKED_AMONG, {"ids": list(ids)}))
+
+
+_REVOKED_AMONG = sa.select(tables.devices.c.id).where(
+    tables.devices.c.revoked_at.is_not(None), prepared.among(tables.devices.c.id, "ids")
+)
+
+
+def revoked(connection: sa.Connection, after: str, limit: int) -> list[str]:
+    """Devices that are revoked, by id, beginning behind ``after``."""
+    column = tables.devices.c
+    query = sa.select(column.id).where(column.revoked_at.is_not(None), column.id > after)
+    return list(connection.scalars(query.order_by(column.id).limit(limit)))
+
+
+def unpurged(connection: sa.Connection, limit: int) -> list[str]:
+    """Devices that are revoked, and of which the broker was not told to forget what it keeps."""
+    column = tables.devices.c
+    query = sa.select(column.id).where(column.revoked_at.is_not(None), sa.not_(column.purged))
+    return list(connection.scalars(query.limit(limit)))
+
+
+def mark_purged(connection: sa.Connection, ids: Sequence[str]) -> None:
+    """Records that the broker was told so of these devices."""
+    connection.execute(_MARK_PURGED, {"ids": ids})
+
+
+_MARK_PURGED = (
+    tables.devices.update()
+    .where(prepared.among(tables.devices.c.id, "ids"), tables.devices.c.revoked_at.is_not(None))
+    .values(purged=True)
+)
+
+
 def mqtt_passwords(connection: sa.Connection) -> dict[str, str]:
     """The hashed MQTT password of every enrolled device, by device id."""
     column = tables.devices.c
@@ -117,6 +153,7 @@ class Filters:
     Attributes:
         labels: which it has, all of them.
         since: made then or later.
+        lagging: whether orders do not get through to it.
     """
 
     labels: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
@@ -124,6 +161,7 @@ class Filters:
     connectivity: Connectivity | None = None
     in_sync: bool | None = None
     since: datetime.datetime | None = None
+    lagging: bool | None = None
 
 
 def query(connection: sa.Connection, filters: Filters, at: datetime.datetime) -> sa.Select[Any]:
@@ -139,6 +177,9 @@ def query(connection: sa.Connection, filters: Filters, at: datetime.datetime) ->
     if filters.in_sync is not None:
         behind = column.reported != column.generation
         select = select.where(sa.not_(behind) if filters.in_sync else behind)
+    if filters.lagging is not None:
+        lags = lagging.condition(at - lagging.GRACE)
+        select = select.where(lags if filters.lagging else sa.not_(lags))
     if filters.since is not None:
         select = select.where(column.created_at >= filters.since)
     return select
@@ -463,13 +504,15 @@ def _shown(statuses: Statuses) -> dict[str, str]:
 
 
 def unpublished(connection: sa.Connection, limit: int, *, tidying: bool) -> list[str]:
-    """Devices whose newest order has not left for the broker.
+    """Devices whose newest order has not left for the broker; none that is revoked.
 
     Args:
         tidying: those whose order only tidies up: what it names is in force already. Otherwise the others.
     """
     column = tables.devices.c
-    query = sa.select(column.id).where(column.published < column.generation, column.tidying == tidying)
+    query = sa.select(column.id).where(
+        column.published < column.generation, column.tidying == tidying, column.revoked_at.is_(None)
+    )
     return list(connection.scalars(query.limit(limit)))
 
 
@@ -479,11 +522,11 @@ def has_unpublished(connection: sa.Connection, *, tidying: bool) -> bool:
 
 
 def out_of_sync(connection: sa.Connection, after: str, limit: int) -> list[str]:
-    """Devices that have not answered their newest order, by id, beginning behind ``after``."""
+    """Devices that have not answered their newest order, by id, beginning behind ``after``; none that is revoked."""
     column = tables.devices.c
     query = (
         sa.select(column.id)
-        .where(column.reported != column.generation, column.id > after)
+        .where(column.reported != column.generation, column.id > after, column.revoked_at.is_(None))
         .order_by(column.id)
         .limit(limit)
     )

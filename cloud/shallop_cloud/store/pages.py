@@ -87,8 +87,21 @@ def _decode(cursor: str, order: Sequence[sa.Column[Any]]) -> list[Any]:
         for value, column in zip(values, order, strict=True):
             kind = column.type.python_type
             decoded.append(datetime.datetime.fromisoformat(value) if kind is datetime.datetime else value)
-            if type(decoded[-1]) is not kind:
+            if type(decoded[-1]) is not kind or not _is_storable(decoded[-1]):
                 raise wrong
-    except (binascii.Error, ValueError, TypeError):
+    except (binascii.Error, ValueError, TypeError, RecursionError):
         raise wrong from None
     return decoded
+
+
+def _is_storable(value: Any) -> bool:
+    """Whether databases can compare with it: not with a number of more than 64 bits, a time that is none in UTC, or
+    a text that is not UTF-8 or has a NUL.
+    """
+    match value:
+        case int():
+            return abs(value) < 2**63
+        case datetime.datetime():
+            return value.tzinfo is not None and 1 < value.year < 9999
+        case _:
+            return not isinstance(value, str) or value.isprintable()

@@ -84,6 +84,8 @@ devices = sa.Table(
     sa.Column("token_expires_at", Time),
     sa.Column("enrolled_at", Time),
     sa.Column("mqtt_password", sa.String(256)),
+    sa.Column("revoked_at", Time),  # until it is enrolled anew
+    sa.Column("purged", sa.Boolean, nullable=False, default=False),  # the broker was told to forget it
     # what is desired
     sa.Column("epoch", sa.BigInteger, nullable=False, default=1),
     sa.Column("generation", sa.BigInteger, nullable=False, default=0),
@@ -93,6 +95,7 @@ devices = sa.Table(
     sa.Column("tidying", sa.Boolean, nullable=False, default=False),  # it names what is in force already
     sa.Column("published", sa.BigInteger, nullable=False, default=0),
     sa.Column("confirm_s", sa.Integer),  # what its deployments have that say nothing of it
+    sa.Column("sealed", sa.BigInteger, nullable=False, default=0),  # under this key list, or a newer one
     # what was last heard
     sa.Column("incarnation", sa.String(64)),
     _json("former", nullable=False),
@@ -105,6 +108,9 @@ devices = sa.Table(
     sa.Column("online", sa.Boolean, nullable=False, default=False),
     sa.Column("presence_incarnation", sa.String(64)),
     sa.Column("connection", sa.BigInteger, nullable=False, default=0),
+    sa.Column("key_list", sa.BigInteger, nullable=False, default=0),  # the version that it goes by
+    sa.Column("stale", sa.Boolean, nullable=False, default=False),  # it says that nothing fresh reaches it
+    sa.Column("lagging_since", Time),  # it said so then, or spoke of an order older than the one that was out
     sa.CheckConstraint("desired IS NOT NULL OR fallback IS NULL", name="fallback_beside_desired"),
     sa.CheckConstraint("published <= generation", name="published_is_known"),
     sa.Index("ix_devices_unpublished", "tidying", "id", sqlite_where=sa.text("published < generation"),
@@ -117,12 +123,16 @@ devices = sa.Table(
              postgresql_where=sa.text("reported <> generation")),
     sa.Index("ix_devices_archived", "name", sqlite_where=sa.text("archived_at IS NOT NULL"),
              postgresql_where=sa.text("archived_at IS NOT NULL")),
+    sa.Index("ix_devices_revoked", "id", sqlite_where=sa.text("revoked_at IS NOT NULL"),
+             postgresql_where=sa.text("revoked_at IS NOT NULL")),
     sa.Index("ix_devices_never_heard", "name", sqlite_where=sa.text("last_heard_at IS NULL"),
              postgresql_where=sa.text("last_heard_at IS NULL")),
     sa.Index("ix_devices_offline", "name", sqlite_where=sa.text("online = 0"),
              postgresql_where=sa.text("NOT online")),
     sa.Index("ix_devices_online", "last_heard_at", "online", sqlite_where=sa.text("online = 1"),
              postgresql_where=sa.text("online")),
+    sa.Index("ix_devices_lagging", "name", sqlite_where=sa.text("lagging_since IS NOT NULL"),
+             postgresql_where=sa.text("lagging_since IS NOT NULL")),
 )  # fmt: skip
 
 device_labels = sa.Table(
@@ -341,11 +351,42 @@ leases = sa.Table(
 )
 """Which server does what only one may do, and whether it is connected to the broker."""
 
-signing_key = sa.Table(
-    "signing_key",
+key_list = sa.Table(
+    "key_list",
     metadata,
     sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("keyid", sa.String(128), nullable=False),
+    _json("roots", nullable=False),
+    sa.Column("threshold", sa.Integer, nullable=False),
+    sa.Column("version", sa.BigInteger, nullable=False),
+    sa.Column("epoch", sa.BigInteger, nullable=False),
+    sa.Column("envelope", sa.Text, nullable=False),
+    sa.Column("changed_at", Time, nullable=False),
     sa.CheckConstraint("id = 1", name="only_one"),
 )
-"""By which key robots know this fleet's orders. Only its name is here; the key is a file of the data directory."""
+"""Whose orders count, as the roots signed it. Private halves are files, and nothing of them is here."""
+
+certificate_authority = sa.Table(
+    "certificate_authority",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("certificate", sa.Text, nullable=False),
+    sa.CheckConstraint("id = 1", name="only_one"),
+)
+"""Who signs robots' certificates, in PEM, if the fleet has its own authority. Its key is in the data directory."""
+
+certificates = sa.Table(
+    "certificates",
+    metadata,
+    sa.Column("serial", sa.String(40), primary_key=True),
+    sa.Column("device_id", _refers("devices.id"), nullable=False),
+    sa.Column("chain", sa.Text, nullable=False),
+    sa.Column("key_digest", sa.String(71), nullable=False),
+    sa.Column("issued_at", Time, nullable=False),
+    sa.Column("expires_at", Time, nullable=False),
+    sa.Column("revoked_at", Time),
+    sa.Index("uq_certificates_in_force", "device_id", unique=True,
+             sqlite_where=sa.text("revoked_at IS NULL"), postgresql_where=sa.text("revoked_at IS NULL")),
+    sa.Index("ix_certificates_revoked", "expires_at", sqlite_where=sa.text("revoked_at IS NOT NULL"),
+             postgresql_where=sa.text("revoked_at IS NOT NULL")),
+)  # fmt: skip
+"""Robots' client certificates. A device has one in force at most; the serial number is in lower-case hex."""

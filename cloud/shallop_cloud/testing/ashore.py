@@ -12,15 +12,19 @@ import fastapi
 from shallop_protocol import dsse
 from shallop_protocol.topics import Topics
 
+from shallop_cloud import files
 from shallop_cloud.api.app import create_app
 from shallop_cloud.credentials import Credentials
+from shallop_cloud.keyring import SIGNING_KEY, Keyring
 from shallop_cloud.link.link import Standing
 from shallop_cloud.services.shore import BrokerAddress, Limits, Shore
 from shallop_cloud.store import tokens
 from shallop_cloud.store.database import Database
 
 TOKEN = "shallop-admin-of-a-test"  # noqa: S105  opens nothing
-SIGNER = dsse.signer_from_seed(bytes(range(32)))
+SEED = bytes(range(32))
+SIGNER = dsse.signer_from_seed(SEED)
+"""The key that signs at first."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -35,6 +39,7 @@ class Ashore:
 @contextlib.contextmanager
 def shore(directory: Path, limits: Limits | None = None, url: str | None = None) -> Generator[Ashore]:
     """A shore with an empty store in ``directory``, or with the PostgreSQL database at ``url``."""
+    files.secret(directory / SIGNING_KEY, SEED.hex)
     database = Database.at(url) if url else Database.in_directory(directory)
     ordered: list[None] = []
     try:
@@ -42,7 +47,7 @@ def shore(directory: Path, limits: Limits | None = None, url: str | None = None)
             tokens.ensure(connection, "TOK-0000000000000000", "admin", TOKEN, datetime.datetime.now(datetime.UTC))
         made = Shore(
             database=database,
-            signer=SIGNER,
+            keyring=Keyring(directory, database),
             credentials=Credentials(directory, database),
             broker=BrokerAddress("mqtt://127.0.0.1:1883"),
             topics=Topics(),

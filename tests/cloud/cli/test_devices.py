@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import cli_world
 import pytest
@@ -266,6 +267,17 @@ def test_archive_says_how_to_undo_and_restore_undoes(run, world):
     assert run("device", "list", "-o", "name").out == ""
     assert run("device", "list", "--archived", "any", "-o", "name").out == "DEV-AMR0700000000000\n"
     assert "link:           online\n" in run("device", "restore", "amr-07").out
+
+
+def test_revoke_says_so_and_how_to_go_on(run, world):
+    world.add(device("amr-07"))
+
+    ran = run("device", "revoke", "amr-07")
+
+    assert (ran.code, ran.err) == (0, "to enrol it anew: shallop device renew-token amr-07\n")
+    assert re.search(r"^revoked: +20\S+Z \(\ds ago\)$", ran.out, re.MULTILINE), ran.out
+    assert "link:           revoked\n" in ran.out
+    assert " revoked " in run("device", "list").out
 
 
 @pytest.mark.parametrize(("typed", "confirm_s"), [("2m", 120), ("90s", 90), ("1d", 86_400), ("none", None)])

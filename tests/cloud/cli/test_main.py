@@ -220,7 +220,7 @@ def test_help_lists_every_command(run):
     assert listed[: len(root.COMMANDS)] == list(root.COMMANDS)
 
 
-OWN = [name for name in root.COMMANDS if name not in ("serve", "broker", "demo")]
+OWN = [name for name in root.COMMANDS if name not in ("serve", "demo")]
 
 
 def test_every_command_has_a_help_with_an_example(run):
@@ -316,7 +316,7 @@ class Typed:
     ("typed", "offered"),
     [
         (Typed("shallop dep", 1), ["deploy", "deployment"]),
-        (Typed("shallop device re", 2), ["rename", "restore", "renew-token"]),
+        (Typed("shallop device re", 2), ["rename", "restore", "renew-token", "revoke"]),
         (Typed("shallop deployment list --status d", 4), ["drifted", "deployed"]),
     ],
 )
@@ -330,3 +330,22 @@ def test_completion_offers_what_fits(run, monkeypatch, capsys, typed, offered):
 
     assert ended.value.code == 0
     assert capsys.readouterr().out.splitlines() == [f"plain,{each}" for each in offered]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--client-certificates", "command"), "--client-certificates command and --sign-csr COMMAND belong together"),
+        (("--sign-csr", "sign"), "--client-certificates command and --sign-csr COMMAND belong together"),
+        (("--on-credentials", ""), "Invalid value for '--on-credentials': '' cannot be split into words"),
+        (("--on-credentials", "a 'b"), "Invalid value for '--on-credentials': \"a 'b\" cannot be split into words"),
+        (("--certificate-days", "0"), "Invalid value for '--certificate-days': 0 is not in the range"),
+        (("--broker-ca", "/nonexistent"), "Invalid value for '--broker-ca': File '/nonexistent' does not exist"),
+    ],
+)
+def test_serve_refuses_what_cannot_be(run, tmp_path, options, words):
+    ran = run("serve", "--data", str(tmp_path / "data"), "--embedded-broker", *options)
+
+    assert ran.code == 2
+    assert words in ran.err
+    assert not (tmp_path / "data").exists()

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from shallop_cloud.configs import ConfigSchema, Format, Refused
 
-SECONDS = 1.0 if sys.gettrace() is None else 10.0
+SECONDS = 4.0 if sys.gettrace() is None else 40.0
 """Of this thread's processor time, so that a busy machine does not fail the test. Measuring coverage slows it down."""
 
 

@@ -12,6 +12,7 @@ from shallop_cloud.api.models.base import (
     Taken,
     Waiting,
 )
+from shallop_cloud.api.models.brokers import Granted, LoggedIn, LogIn, Wish
 from shallop_cloud.api.models.contents import Content
 from shallop_cloud.api.models.deployments import (
     Act,
@@ -40,6 +41,7 @@ from shallop_cloud.api.models.devices import (
     CreatedDevices,
     Device,
     DeviceChange,
+    Lagging,
     LastKnown,
     NewDevice,
     NewDevices,
@@ -59,10 +61,13 @@ from shallop_cloud.api.models.enrolments import (
     EnrolledDevice,
     Enrolment,
     Enrolments,
+    Floor,
     Mqtt,
     MqttAccount,
     NewEnrolment,
     NewEnrolments,
+    SeatedDevice,
+    Trust,
 )
 from shallop_cloud.api.models.fleet import (
     Health,
@@ -72,6 +77,7 @@ from shallop_cloud.api.models.history import (
     HistoryEntry,
     Verdict,
 )
+from shallop_cloud.api.models.keys import GoingBy, Keys, ListedKey, PublicKey, Signature, SignedKeys
 from shallop_cloud.api.models.problems import (
     Problem,
     ProblemError,
@@ -109,6 +115,8 @@ __all__ = [
     # base
     "Shown", "Taken", "Page", "Reason", "MAX_BATCH", "DeviceKey", "ItemProblem", "Moment", "Nothing",
     "Waiting",
+    # brokers
+    "LogIn", "LoggedIn", "Wish", "Granted",
     # contents
     "Content",
     # deployments
@@ -117,16 +125,19 @@ __all__ = [
     "ConfigInstance", "BesideDeployment", "Deployment",
     # devices
     "BroughtReport",
-    "NewDevice", "DeviceChange", "Refusal", "LastKnown", "BesideDevice", "Device", "CreatedDevice", "NewDevices",
-    "CreatedDevices",
+    "NewDevice", "DeviceChange", "Refusal", "LastKnown", "Lagging", "BesideDevice", "Device", "CreatedDevice",
+    "NewDevices", "CreatedDevices",
     # diff
     "VersionOfFile", "Change", "FileDiff", "Compared", "Diff", "MergeConflict", "MergedFile", "Merge",
     # enrolments
-    "NewEnrolment", "EnrolledDevice", "MqttAccount", "Enrolment", "NewEnrolments", "Mqtt", "Enrolments",
+    "NewEnrolment", "EnrolledDevice", "MqttAccount", "Trust", "Floor", "Enrolment", "NewEnrolments", "Mqtt",
+    "SeatedDevice", "Enrolments",
     # fleet
     "Health", "Summary",
     # history
     "HistoryEntry", "Verdict",
+    # keys
+    "PublicKey", "ListedKey", "GoingBy", "Keys", "Signature", "SignedKeys",
     # problems
     "Problem", "ProblemError",
     # releases

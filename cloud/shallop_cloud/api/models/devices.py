@@ -9,6 +9,7 @@ import pydantic
 
 from shallop_cloud.api.models.base import MAX_BATCH, ConfirmS, Shown, Taken
 from shallop_cloud.store.connectivity import Connectivity
+from shallop_cloud.store.lagging import Reason
 
 if TYPE_CHECKING:  # they show each other; the package tells pydantic when both are there
     from shallop_cloud.api.models.deployments import Deployment
@@ -67,6 +68,16 @@ class LastKnown(Shown):
     age_s: float = pydantic.Field(description="How long ago that was, in seconds.")
 
 
+class Lagging(Shown):
+    """Orders do not get through to the device, although the broker says that all is well."""
+
+    since: datetime.datetime = pydantic.Field(description="When a report first said so.")
+    why: Reason = pydantic.Field(
+        description="``stale``: it says itself that nothing fresh reaches it. ``not_received``: it reports, and does"
+        " not know the order that is out. ``refused``: it got one, and refused it."
+    )
+
+
 class BesideDevice(Shown):
     """What ``expand`` asked for."""
 
@@ -83,12 +94,17 @@ class Device(Shown):
     created_at: datetime.datetime
     archived_at: datetime.datetime | None = pydantic.Field(description="When it was taken out of service.")
     enrolled_at: datetime.datetime | None
+    revoked_at: datetime.datetime | None = pydantic.Field(
+        description="When its credentials were taken from it; null again when it has enrolled anew."
+    )
     token_expires_at: datetime.datetime | None
     current: str | None = pydantic.Field(description="The deployment that is desired now.")
     fallback: str | None = pydantic.Field(description="What stays in force until that is confirmed.")
     generation: int
     confirm_s: int | None = pydantic.Field(description="The term of deployments that have none of their own.")
     in_sync: bool = pydantic.Field(description="Whether the device has answered the newest order.")
+    lagging: Lagging | None = pydantic.Field(description="Null while its orders get through, as far as is known.")
+    key_list: int = pydantic.Field(description="The version that it says it goes by; 0 if it never said.")
     online: bool = pydantic.Field(description="Whether its connection is said to stand.")
     connectivity: Connectivity = pydantic.Field(
         description="``silent``: online, and nothing was heard of it for two and a half hours."

@@ -24,6 +24,7 @@ class Summary(Shown):
     devices: int
     online: int
     in_sync: int = pydantic.Field(description="Devices that have answered their newest order, or never had one.")
+    lagging: int = pydantic.Field(description="Devices whose orders do not get through although they are connected.")
     deployments: dict[str, int] = pydantic.Field(
         description="By status, those that are neither archived nor failed and cleared away."
     )

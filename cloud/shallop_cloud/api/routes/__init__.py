@@ -1,6 +1,7 @@
 """The routes, one module for each kind of thing; ``EVERY`` is all of them, in the order of the document."""
 
 from shallop_cloud.api.routes import (
+    brokers,
     config_instances,
     config_schemas,
     contents,
@@ -11,6 +12,7 @@ from shallop_cloud.api.routes import (
     events,
     fleet,
     history,
+    keys,
     releases,
     tokens,
 )
@@ -20,7 +22,9 @@ EVERY = (
     fleet.open_router,
     fleet.router,
     tokens.router,
+    keys.router,
     enrolments.router,
+    brokers.router,
     releases.router,
     config_schemas.router,
     devices.router,

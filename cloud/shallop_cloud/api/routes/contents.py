@@ -8,7 +8,7 @@ import fastapi
 from fastapi import Depends, Path, Query, concurrency, security
 
 from shallop_cloud import errors
-from shallop_cloud.api import asking, models, streams
+from shallop_cloud.api import access, asking, models, streams
 from shallop_cloud.api.asking import Operator, S, Tagged
 from shallop_cloud.services import fetching, uploads
 
@@ -100,7 +100,7 @@ def fetch_content(
     """
     if given is None:
         raise errors.Problem(401, "device_unknown", "a device gives its credential here (HTTP Basic)")
-    address = request.client.host if request.client else ""
-    device = fetching.device(shore, request.app.state.failures, address, given.username, given.password)
+    with access.guessed(request):
+        device = fetching.device(shore, given.username, given.password)
     content = fetching.content(shore, device, digest)
     return streams.answer(shore, request, content.digest, content.size)

@@ -50,12 +50,13 @@ def list_devices(
     ),
     connectivity: Connectivity | None = None,
     in_sync: Annotated[bool | None, Query(description="Whether they have answered their newest order.")] = None,
+    lagging: Annotated[bool | None, Query(description="Whether orders do not get through to them.")] = None,
     since: Since = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> models.Page[models.Device]:
     """Devices by name."""
-    filters = Filters(label, _ARCHIVED[archived], connectivity, in_sync, since)
+    filters = Filters(label, _ARCHIVED[archived], connectivity, in_sync, since, lagging)
     listed = reading.device_page(shore, filters, limit, cursor, expand)
     return models.Page(data=show.devices(listed), next_cursor=listed.next_cursor)
 
@@ -89,6 +90,14 @@ def archive_device(shore: S, actor: Admin, key: Key) -> models.Device:
 def restore_device(shore: S, actor: Admin, key: Key) -> models.Device:
     """Take an archived device back into service."""
     return _shown(shore, devices.restore(shore, key, actor.name))
+
+
+@router.post("/devices/{key}:revoke")
+def revoke_device(shore: S, actor: Admin, key: Key) -> models.Device:
+    """Take every credential from a device: token, MQTT password, certificate. The broker forgets what it keeps of it,
+    and what it says is passed over until it is enrolled anew. Sent again, the broker is told again.
+    """
+    return _shown(shore, devices.revoke(shore, key, actor.name))
 
 
 @router.post("/devices/{key}:renew-token", status_code=201)

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import fastapi
 from shallop_protocol import ids
 
-from shallop_cloud.api import asking, models
+from shallop_cloud import authorities
+from shallop_cloud.api import access, asking, models
 from shallop_cloud.api.asking import S
-from shallop_cloud.services import devices
+from shallop_cloud.services import certificates, devices
+from shallop_cloud.store import key_lists
 
 router = asking.open_to_all()
 
 
-@router.post("/enrolments", status_code=201, responses={401: {}})
-def enrol(shore: S, body: models.NewEnrolment) -> models.Enrolment:
+@router.post("/enrolments", status_code=201, responses={401: {}, 409: {}, 429: {}})
+def enrol(shore: S, request: fastapi.Request, body: models.NewEnrolment) -> models.Enrolment:
     """Exchange a one-time token for a place in the fleet. Repeating it with the same secret gives the same answer."""
-    enrolled = devices.enrol(shore, body.token, body.secret)
+    with access.guessed(request):
+        devices.check_token(shore, body.token)
+    csr = authorities.read_request(body.csr) if body.csr else None
+    made = devices.enrol(shore, body.token, body.secret)
+    enrolled = made.devices[0]
+    certificate = certificates.ensure(shore, enrolled.device, csr) if csr else None
     return models.Enrolment(
         device=models.EnrolledDevice(id=enrolled.device, name=enrolled.name),
         mqtt=models.MqttAccount(
@@ -22,17 +30,36 @@ def enrol(shore: S, body: models.NewEnrolment) -> models.Enrolment:
             username=ids.on_wire(enrolled.device),
             protocol=shore.broker.protocol,
             topic_root=shore.topics.root,
+            ca=shore.broker.ca,
+            certificate=certificate,
         ),
-        signing_keys=[key.text for key in enrolled.signing_keys],
+        trust=_trust(made.trust),
+        floor=_floor(enrolled),
     )
 
 
-@router.post("/enrolments:batch", status_code=201, responses={401: {}})
-def enrol_many(shore: S, body: models.NewEnrolments) -> models.Enrolments:
+@router.post("/enrolments:batch", status_code=201, responses={401: {}, 429: {}})
+def enrol_many(shore: S, request: fastapi.Request, body: models.NewEnrolments) -> models.Enrolments:
     """Exchange many one-time tokens, all or none, as a workshop does that sets up many robots."""
-    enrolled = devices.enrol_many(shore, [(each.token, each.secret) for each in body.enrolments])
+    with access.guessed(request):
+        devices.check_token(shore, body.enrolments[0].token)
+    made = devices.enrol_many(shore, [(each.token, each.secret) for each in body.enrolments])
     return models.Enrolments(
-        devices=[models.EnrolledDevice(id=each.device, name=each.name) for each in enrolled],
-        mqtt=models.Mqtt(url=shore.broker.url, protocol=shore.broker.protocol, topic_root=shore.topics.root),
-        signing_keys=[shore.signer.key.text],
+        devices=[models.SeatedDevice(id=each.device, name=each.name, floor=_floor(each)) for each in made.devices],
+        mqtt=models.Mqtt(
+            url=shore.broker.url,
+            protocol=shore.broker.protocol,
+            topic_root=shore.topics.root,
+            ca=shore.broker.ca,
+        ),
+        trust=_trust(made.trust),
     )
+
+
+def _trust(recorded: key_lists.Recorded) -> models.Trust:
+    return models.Trust(roots=list(recorded.roots), threshold=recorded.threshold, key_list=recorded.envelope)
+
+
+def _floor(enrolled: devices.Enrolled) -> models.Floor:
+    epoch, generation = enrolled.floor
+    return models.Floor(epoch=epoch, generation=generation)

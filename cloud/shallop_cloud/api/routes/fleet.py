@@ -40,4 +40,4 @@ def openapi(request: fastapi.Request) -> dict[str, Any]:
 def summary(shore: S) -> models.Summary:
     """The fleet in numbers."""
     with shore.database.read() as connection:
-        return models.Summary(**dataclasses.asdict(fleet.count(connection)))
+        return models.Summary(**dataclasses.asdict(fleet.count(connection, shore.now())))

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from shallop_device import enrol, store
+from shallop_device import enrol, schema
 from shallop_device.errors import AgentError
 
 from shallop_cloud.bench.faults import Fault, Kind
@@ -185,8 +185,8 @@ class Agents:
         """Noise over the database; then what an operator does about an agent that refuses to start on it."""
         agent.lose_power(float("inf"))
         for suffix in ("-wal", "-shm"):
-            (agent.state / f"{store.FILE}{suffix}").unlink(missing_ok=True)
-        (agent.state / store.FILE).write_bytes(secrets.token_bytes(NOISE_BYTES))
+            (agent.state / f"{schema.FILE}{suffix}").unlink(missing_ok=True)
+        (agent.state / schema.FILE).write_bytes(secrets.token_bytes(NOISE_BYTES))
         agent.start()
         end = time.monotonic() + NOTICED_WITHIN_S
         while agent.is_running:

@@ -64,7 +64,7 @@ class Broker:
             password_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             passwords.write_passwords(password_file, {})
         options = ["--listen", spelt(listen), "--passwords", str(password_file), "--log-level", "warning"]
-        self._process = Process("broker", [*SHALLOP, "broker", *options], directory / "broker.log")
+        self._process = Process("broker", [*SHALLOP, "broker", "run", *options], directory / "broker.log")
 
     @property
     def told(self) -> str:

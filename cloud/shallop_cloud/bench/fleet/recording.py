@@ -67,7 +67,7 @@ def read(lines: Iterable[str]) -> Iterator[Recorded]:
     for number, line in enumerate(lines, start=1):
         try:
             found = _message(json.loads(line))
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             words = f"line {number} is no recorded message ({error}); is this a file of `shallop bench record`?"
             raise RecordingError(words) from None
         if found.at < before:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 
+from shallop_protocol import keys
 from shallop_protocol.topics import RETAINED, Kind, Topics
 
 from shallop_cloud.bench.simulated.line import Line
@@ -62,6 +63,11 @@ class Berth:
             self._take(payload)
         else:
             self._late(payload)
+
+    def renewed(self, listed: keys.KeyList) -> None:
+        """The cloud told whose orders count."""
+        self.robot.renew(listed)
+        self.turn()
 
     def greeted(self, payload: bytes) -> None:
         """The cloud said hello."""

@@ -44,7 +44,8 @@ class Fleet:
 
     def __init__(self, roster: Roster, loop: asyncio.AbstractEventLoop, rng: random.Random) -> None:
         agent = messages.Agent(version=VERSION, started_at=messages.utc(datetime.datetime.now(datetime.UTC)))
-        crew = Crew(roster.keys, agent, rng)
+        roots, listed = roster.trust.open()
+        crew = Crew(roots, listed, agent, rng)
         self._loop = loop
         berths = [Berth(seat, crew, roster.topics, loop) for seat in roster.robots]
         self._berths = {berth.robot.seat.name: berth for berth in berths}
@@ -55,6 +56,8 @@ class Fleet:
             roster.broker.username,
             roster.broker.password,
             roster.topics.hello.encode(),
+            roster.topics.keys.encode(),
+            roots,
             {berth.topics[Kind.DESIRED]: berth for berth in berths},
             loop,
             rng,

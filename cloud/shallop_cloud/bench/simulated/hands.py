@@ -7,13 +7,14 @@ superseded by a newer one.
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import hashlib
 import random
 from collections.abc import Mapping
 
 from shallop_device import backoff, errors
-from shallop_protocol import desired, device, dsse, messages
+from shallop_protocol import desired, device, keys, messages, trust
 from shallop_protocol import errors as protocol_errors
 
 from shallop_cloud.bench.simulated.disk import Disk
@@ -30,24 +31,25 @@ class Hands:
         is_done: whether nothing is left to do.
         retry_at: the monotonic moment of the next attempt, if one waits.
         next_attempts: the same by the wall clock, by deployment.
+        trust: by whose word it goes.
     """
 
     __slots__ = (
         "_accepted",
         "_failures",
-        "_keys",
-        "_wire_id",
+        "_set_aside",
         "disk",
         "is_done",
         "memory",
         "news",
         "next_attempts",
         "retry_at",
+        "trust",
     )
 
-    def __init__(self, wire_id: str, keys: Mapping[str, dsse.PublicKey], disk: Disk) -> None:
-        self._wire_id = wire_id
-        self._keys = keys
+    def __init__(self, trusted: trust.Trust, disk: Disk) -> None:
+        self.trust = trusted
+        self._set_aside = b""
         self.disk = disk
         self.news = 0
         self.forget()
@@ -72,14 +74,27 @@ class Hands:
         if not data or digest == self._accepted:
             return
         try:
-            order = desired.open_desired(data, self._keys, self._wire_id)
-            received = device.receive(self.memory, order, wall)
+            received = device.receive(self.memory, self.trust.order(data), wall)
         except protocol_errors.ProtocolError as error:
+            if isinstance(error, protocol_errors.BadSignature | protocol_errors.WrongEpoch):
+                self._set_aside = data
             received = device.refuse_error(self.memory, error)
         if received.outcome == "accepted":
             self.restart()
             self._accepted = digest
         self._remember(received.memory)
+
+    def renew(self, listed: keys.KeyList, wall: datetime.datetime) -> None:
+        """Takes a key list that the roots signed, and looks again at the order that the one before it did not allow."""
+        try:
+            keys.check_successor(self.trust.listed, listed)
+        except protocol_errors.ProtocolError:
+            return
+        if listed != self.trust.listed:
+            self.trust = dataclasses.replace(self.trust, listed=listed)
+            self.news += 1
+            order, self._set_aside = self._set_aside, b""
+            self.take(order, wall)
 
     def work(self, now: float, wall: datetime.datetime, rng: random.Random) -> bool:
         """Does what can be done now, up to the next thing that the cloud should hear of; whether there was one."""
@@ -96,7 +111,7 @@ class Hands:
             self._do(step, now, wall, rng)
             if self.news != told:
                 return True
-        raise AssertionError(f"{self._wire_id} took {MAX_STEPS} steps and is not done: {self.memory}")
+        raise AssertionError(f"{self.trust.device} took {MAX_STEPS} steps and is not done: {self.memory}")
 
     def _do(self, step: device.Step, now: float, wall: datetime.datetime, rng: random.Random) -> None:
         match step:

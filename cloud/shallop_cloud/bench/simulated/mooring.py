@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 
 from shallop_device import backoff
 from shallop_device.agent import SETTLED_S
+from shallop_protocol import errors as protocol_errors
+from shallop_protocol import keys
 from shallop_protocol.topics import CLOUD, Kind
 
 from shallop_cloud.bench.simulated.berth import Berth
@@ -25,7 +27,8 @@ class Harbour:
     """What all moorings share.
 
     Attributes:
-        hello: the topic of the cloud's hello.
+        hello, keys: the topics of the cloud's hello and of its key list.
+        roots: who signs key lists.
         by_topic: every robot, by the topic of its desired state.
         connects: connections accepted so far.
         last: when a connection was last accepted or lost, or a report acknowledged.
@@ -36,6 +39,8 @@ class Harbour:
     username: str
     password: str
     hello: bytes
+    keys: bytes
+    roots: keys.Roots
     by_topic: Mapping[bytes, Berth]
     loop: asyncio.AbstractEventLoop
     rng: random.Random
@@ -112,18 +117,30 @@ class Mooring:
     def up(self, line: Line) -> None:
         """As ``line.Ears`` says."""
         here = [berth for berth in self.berths if not berth.is_away]
-        line.subscribe([self._harbour.hello, *(berth.topics[Kind.DESIRED] for berth in here)])
+        line.subscribe([self._harbour.keys, self._harbour.hello, *(berth.topics[Kind.DESIRED] for berth in here)])
         for berth in here:
             self._moor(berth, line)
 
     def heard(self, line: Line, topic: bytes, payload: bytes) -> None:  # noqa: ARG002
         """As ``line.Ears`` says."""
-        if topic == self._harbour.hello:
+        if topic == self._harbour.keys:
+            self._renew(payload)
+        elif topic == self._harbour.hello:
             for berth in self.berths:
                 if berth.line:
                     berth.greeted(payload)
         elif (berth := self._harbour.by_topic.get(topic)) and berth.line:
             berth.ordered(payload)
+
+    def _renew(self, payload: bytes) -> None:
+        try:
+            listed = keys.open_key_list(payload, self._harbour.roots)
+        except protocol_errors.ProtocolError as error:
+            logger.warning("a key list was refused: %s", error)
+            return
+        for berth in self.berths:
+            if berth.line:
+                berth.renewed(listed)
 
     def answered(self, line: Line, sender: object, *, acknowledged: bool) -> None:
         """As ``line.Ears`` says."""

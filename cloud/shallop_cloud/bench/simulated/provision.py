@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from shallop_cloud.bench.simulated.roster import Broker, Connections, Roster, Seat
+from shallop_cloud.bench.simulated.roster import Broker, Connections, Roster, Seat, Trust
 
 BATCH = 10_000
 """The most that one call takes."""
@@ -68,10 +68,10 @@ def provision(
         seats += [Seat(each["id"], each["name"], word) for each, word in zip(answer["devices"], passwords, strict=True)]
     if not seats:
         raise ProvisionError("no names were given: there is no robot to provision")
-    mqtt = answer["mqtt"]
+    mqtt, trust = answer["mqtt"], answer["trust"]
     return Roster(
         broker=Broker(mqtt["url"], mqtt["protocol"], mqtt["topic_root"]),
-        signing_keys=tuple(answer["signing_keys"]),
+        trust=Trust(tuple(trust["roots"]), trust["threshold"], trust["key_list"]),
         robots=tuple(seats),
         connections=connections,
     )

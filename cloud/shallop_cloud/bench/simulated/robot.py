@@ -10,10 +10,10 @@ import dataclasses
 import datetime
 import random
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from shallop_device.agent import HEARTBEAT_S, PRESENCE_S
-from shallop_protocol import device, dsse, messages
+from shallop_protocol import device, keys, messages, trust
 from shallop_protocol import errors as protocol_errors
 from shallop_protocol.topics import Kind
 
@@ -27,9 +27,10 @@ Say = Callable[[Kind, bytes], None]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Crew:
-    """What all robots of a fleet share."""
+    """What all robots of a fleet share. ``listed`` is the key list that they enrolled with."""
 
-    keys: Mapping[str, dsse.PublicKey]
+    roots: keys.Roots
+    listed: keys.KeyList
     agent: messages.Agent
     rng: random.Random
 
@@ -70,7 +71,7 @@ class Robot:
     def __init__(self, seat: Seat, crew: Crew, say: Say, now: float) -> None:
         self.seat = seat
         self.wire_id = seat.wire_id
-        self.hands = Hands(self.wire_id, crew.keys, Disk(seat.rejects))
+        self.hands = Hands(trust.Trust(self.wire_id, crew.roots, crew.listed), Disk(seat.rejects))
         self.clock_off = 0.0
         self.orders = self.reports = self.order_bytes = 0
         self._crew = crew
@@ -121,6 +122,10 @@ class Robot:
         said = self.hands.news
         self.hands.take(payload, self._wall())
         self._say_again |= self.hands.news == said
+
+    def renew(self, listed: keys.KeyList) -> None:
+        """A key list that the roots signed."""
+        self.hands.renew(listed, self._wall())
 
     def hello(self, payload: bytes, now: float) -> None:
         """Bytes from the topic of the cloud's hello: answered at a random moment within the spread."""
@@ -194,6 +199,7 @@ class Robot:
             clock_synced=self.clock_off == 0,
             agent=self._crew.agent,
             next_attempts=self.hands.next_attempts,
+            keys=self.hands.trust.listed.version,
         ).to_bytes()
 
     def _renew(self) -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
 import pydantic
-from shallop_protocol import dsse, ids
+from shallop_protocol import dsse, ids, keys
 from shallop_protocol import errors as protocol_errors
 from shallop_protocol.topics import DEFAULT_ROOT, Topics
 
@@ -60,11 +59,29 @@ class Seat:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Trust:
+    """By whose word they go, as enrolment told it: the roots, in base64, and the first key list as it travels."""
+
+    roots: tuple[str, ...]
+    threshold: int
+    key_list: str
+
+    def open(self) -> tuple[keys.Roots, keys.KeyList]:
+        """The roots, and the list that they signed.
+
+        Raises:
+            ValueError: it is not what the cloud says to an enrolment.
+        """
+        roots = keys.Roots(tuple(dsse.PublicKey.from_text(text) for text in self.roots), self.threshold)
+        return roots, keys.open_key_list(self.key_list.encode(), roots)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Roster:
     """All robots of one process."""
 
     broker: Broker
-    signing_keys: tuple[str, ...]
+    trust: Trust
     robots: tuple[Seat, ...]
     connections: Connections = "shared"
 
@@ -72,12 +89,6 @@ class Roster:
     def topics(self) -> Topics:
         """The topics that they use."""
         return Topics(self.broker.topic_root)
-
-    @property
-    def keys(self) -> Mapping[str, dsse.PublicKey]:
-        """The keys whose orders they obey, by key id."""
-        keys = [dsse.PublicKey.from_text(text) for text in self.signing_keys]
-        return {key.keyid: key for key in keys}
 
     @classmethod
     def read(cls, path: Path) -> Roster:
@@ -114,8 +125,7 @@ class Roster:
         if len(set(names)) != len(names):
             twice = next(name for name in names if names.count(name) > 1)
             raise ValueError(f"robot {twice!r} stands there twice")
-        if not self.keys:
-            raise ValueError("no signing key: robots would obey nobody")
+        self.trust.open()
         Topics(self.broker.topic_root)
         if self.connections == "own" and any(seat.password is None for seat in self.robots):
             raise ValueError("a robot without a password cannot have a connection of its own: use shared connections")

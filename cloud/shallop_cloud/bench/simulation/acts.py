@@ -26,6 +26,7 @@ class Fault(enum.StrEnum):
     OFFLINE = "offline"
     BAD_LINES = "bad-lines"
     POISON = "poison"
+    HOSTILE = "hostile"
     BROKER_RESTART = "broker-restart"
     BROKER_WIPE = "broker-wipe"
     CLOUD_KILL = "cloud-kill"
@@ -45,6 +46,7 @@ MEANINGS: dict[Fault, str] = {
     Fault.OFFLINE: "nothing passes between a robot and the broker for a while; both, or neither, know at once",
     Fault.BAD_LINES: "the broker delivers twice, late, in another order, or forgets what it acknowledged",
     Fault.POISON: "bytes that are no message, or no order for this robot, come from the broker",
+    Fault.HOSTILE: "the broker gives old orders and key lists, or none, or orders by keys that leaked and do not count",
     Fault.BROKER_RESTART: "the broker restarts; of the retained messages some are older, or gone",
     Fault.BROKER_WIPE: "the broker forgets every retained message",
     Fault.CLOUD_KILL: "the cloud dies before its n-th commit or message, and comes back",
@@ -70,6 +72,9 @@ class Order(enum.StrEnum):
     DEPLOY_ALL = "deploy-all"
     ARCHIVE_ALL = "archive-all"
     RETIRE = "retire"
+    ROTATE = "rotate"
+    REVOKE = "revoke"
+    EPOCH = "epoch"
 
 
 class Deed(enum.StrEnum):
@@ -130,6 +135,7 @@ _MEAN_S: dict[Fault, float] = {
     Fault.IO_ERRORS: 200.0,
     Fault.LOSE_DATABASE: 20.0,
     Fault.OFFLINE: 300.0,
+    Fault.HOSTILE: 300.0,
     Fault.BAD_LINES: 300.0,
     Fault.BROKER_RESTART: 30.0,
     Fault.CLOUD_KILL: 60.0,
@@ -141,18 +147,22 @@ _WEIGHTS = {Fault.POWER: 4, Fault.KILL: 2, Fault.OFFLINE: 2, Fault.CLOUD_KILL: 2
 _MOST_STEPS = 32
 """To bring one deployment on and take another off takes about so many."""
 _ORDERS: dict[Order, int] = {
-    Order.ORDER: 12,
-    Order.STAGE: 8,
-    Order.DEPLOY: 5,
-    Order.ARCHIVE: 3,
-    Order.RESTAGE: 5,
-    Order.MERGE: 3,
-    Order.PATCH: 2,
-    Order.ROLL_BACK: 3,
-    Order.DEPLOY_ALL: 1,
-    Order.ARCHIVE_ALL: 1,
-    Order.RETIRE: 1,
+    Order.ORDER: 24,
+    Order.STAGE: 16,
+    Order.DEPLOY: 10,
+    Order.ARCHIVE: 6,
+    Order.RESTAGE: 10,
+    Order.MERGE: 6,
+    Order.PATCH: 4,
+    Order.ROLL_BACK: 6,
+    Order.DEPLOY_ALL: 2,
+    Order.ARCHIVE_ALL: 2,
+    Order.RETIRE: 2,
+    Order.ROTATE: 1,
+    Order.REVOKE: 1,
+    Order.EPOCH: 1,
 }
+_OF_ALL = frozenset({Order.DEPLOY_ALL, Order.ARCHIVE_ALL, Order.ROTATE, Order.REVOKE, Order.EPOCH})
 _THINKS_S = (0.0, 5.0, 300.0)
 """How long an operator looks at something before acting, on average."""
 _RETIRED_S = (0.0, 60.0, 600.0)
@@ -248,7 +258,7 @@ def _order(rng: random.Random, at: float, robot: int, until: float) -> Act:
     return Act(
         at,
         what,
-        robot=0 if what in (Order.DEPLOY_ALL, Order.ARCHIVE_ALL) else robot,
+        robot=0 if what in _OF_ALL else robot,
         seconds=min(until - at, rng.expovariate(1.0 / mean)) if mean else 0.0,
         pick=rng.randrange(100),
         fate=rng.choice(_FATES),

@@ -152,7 +152,9 @@ class Line:
         self._carry(self._free_down, lambda: None if self.is_cut or not self.is_open else act())
 
     def deliver(self, message: Message) -> None:
-        """The broker sends a message to the client."""
+        """The broker sends a message to the client, unless it holds it back."""
+        if self.client in self._broker.withheld:
+            return
         self.down(lambda: self._peer.delivered(message))
 
     def acknowledge(self, number: int) -> None:
@@ -182,6 +184,7 @@ class Broker:
         is_up: it answers.
         kept: its retained messages by topic; ``former`` are those before them.
         unreachable: the clients that are cut off.
+        withheld: the clients that get nothing of what the cloud says.
         mood: what it does beyond what it should.
         heard: how many messages were published, by topic.
     """
@@ -193,6 +196,7 @@ class Broker:
         self.kept: dict[str, bytes] = {}
         self.former: dict[str, bytes] = {}
         self.unreachable: set[str] = set()
+        self.withheld: set[str] = set()
         self.mood = Mood()
         self.heard: dict[str, int] = {}
         self._rng = rng

@@ -19,6 +19,7 @@ from shallop_cloud.bench.simulation import wishes
 from shallop_cloud.bench.simulation.cargo import Load
 from shallop_cloud.bench.simulation.disk import Disk, Seen
 from shallop_cloud.bench.simulation.gate_checks import GateChecks
+from shallop_cloud.bench.simulation.trust_checks import TrustChecks
 from shallop_cloud.bench.simulation.violation import Violation
 from shallop_cloud.bench.simulation.wishes import Wish
 
@@ -42,13 +43,14 @@ class RobotChecks:
         signed: the deployments that the cloud ever signed for it; ``orders`` the digests of the orders.
         proven: those that were durably on its disk, whole and in sight, when it said so.
         keeps_all: it never lost its database.
-        gates: what must be true of holds and gates.
+        gates: what must be true of holds and gates; ``trust`` of whom it believes.
         most_published: gives the highest generation that the cloud knows to have sent to it.
     """
 
-    def __init__(self, name: str, loads: Mapping[str, Load], tell: Tell, gates: GateChecks) -> None:
+    def __init__(self, name: str, loads: Mapping[str, Load], tell: Tell, gates: GateChecks, trust: TrustChecks) -> None:
         self.name = name
         self.gates = gates
+        self.trust = trust
         self._tell = tell
         self.signed: set[str] = set()
         self.orders: set[str] = set()
@@ -309,7 +311,8 @@ class ShoreChecks:
             )
         self._check_places(after)
         self.ordered += [name for name in wanted if name not in self.ordered]
-        if after.generation < before.generation or after.published > after.generation:
+        is_anew = after.epoch > before.epoch and not after.generation
+        if (after.generation < before.generation and not is_anew) or after.published > after.generation:
             self._fail("S8", f"generation {before.generation} becomes {after.generation}, {after.published} published")
         if after.generation == before.generation and (after.desired, after.fallback) != (
             before.desired,

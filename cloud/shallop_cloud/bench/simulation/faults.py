@@ -54,6 +54,7 @@ class Faults:
             Fault.OFFLINE: self._cut_line,
             Fault.BAD_LINES: self._spoil_lines,
             Fault.POISON: self._poison,
+            Fault.HOSTILE: self._be_hostile,
             Fault.BROKER_RESTART: self._restart_broker,
             Fault.BROKER_WIPE: self._wipe_broker,
             Fault.CLOUD_KILL: self._strike_cloud,
@@ -120,7 +121,7 @@ class Faults:
 
     def _lose_database(self, act: Act) -> None:
         robot = self._by_number[act.robot]
-        robot.lose_database(keep_disk=act.pick % 3 > 0)
+        robot.lose_database(self._shore.pinned(robot.wire), keep_disk=act.pick % 3 > 0)
         self._timeline.after(act.seconds, robot.boot)
 
     def _set_clock(self, act: Act) -> None:
@@ -168,6 +169,22 @@ class Faults:
         chances = (*echoed[wire][:-1][-2:], *others[:1], *_forged_echo(wire, asks), b"{}")
         self._broker.publish(Message(TOPICS.of(wire, Kind.ECHO), chances[act.pick % len(chances)]))
 
+    def _be_hostile(self, act: Act) -> None:
+        """Withholds what the cloud says to a robot, or says something else in its place."""
+        robot, ring = self._by_number[act.robot], self._shore.ring
+        if act.pick % 4 == 0:
+            self._broker.withheld.add(robot.wire)
+            self._timeline.after(act.seconds, lambda: self._broker.withheld.discard(robot.wire))
+        elif self._broker.is_up:
+            lists = [Message(TOPICS.keys, each, retain=True) for each in ring.former]
+            topic = TOPICS.of(robot.wire, Kind.DESIRED)
+            former = [Message(topic, each, retain=True) for each in self._shore.sealed[robot.wire]]
+            forgers = ring.forgers(robot.listed) if robot.is_on else []
+            forged = [Message(topic, _forged(robot.wire, each.epoch, each.signer), retain=True) for each in forgers]
+            chances = (former, lists, forged)[act.pick % 3]
+            if chances:
+                self._broker.publish(chances[act.pick // 3 % len(chances)])
+
     def _restart_broker(self, act: Act) -> None:
         rng = random.Random(act.pick)  # noqa: S311  made to be repeated
         kept: dict[str, bytes] = {}
@@ -184,7 +201,7 @@ class Faults:
         self._broker.kept.clear()
 
     def _restore_cloud(self, act: Act) -> None:
-        if act.pick % 3 == 0:
+        if act.pick % 3 == 0 or not self._shore.knows_all_in_copy:
             self._shore.back_up()
             return
         self._shore.kill()
@@ -214,7 +231,7 @@ def _forged_echo(wire: str, report: bytes) -> list[bytes]:
     return [echo.seal_echo(made, _STRANGER)] if made else []
 
 
-def _forged(wire: str) -> bytes:
-    """An order to take everything off, signed by a key that the robot does not know."""
-    order = desired.Desired(device=wire, epoch=1, generation=1_000_000, issued_at=BEGINNING, deployment=None)
-    return desired.seal_desired(order, _STRANGER)
+def _forged(wire: str, epoch: int = 1, signer: dsse.Signer = _STRANGER) -> bytes:
+    """An order to take everything off, by somebody whom the robot must not believe."""
+    order = desired.Desired(device=wire, epoch=epoch, generation=1_000_000, issued_at=BEGINNING, deployment=None)
+    return desired.seal_desired(order, signer)

@@ -39,6 +39,9 @@ class Operators:
             Order.DEPLOY_ALL: self._deploy_all,
             Order.ARCHIVE_ALL: self._archive_all,
             Order.RETIRE: self._retire,
+            Order.ROTATE: lambda _: self._renew(shore.ring.rotate),
+            Order.REVOKE: lambda _: self._renew(shore.ring.revoke),
+            Order.EPOCH: lambda _: self._renew(shore.ring.begin_epoch),
         }
 
     def happen(self, act: Act, what: Order) -> None:
@@ -122,6 +125,12 @@ class Operators:
         self._ask(act.robot, Wish(cloud.archive_device))
         if act.seconds:
             self._timeline.after(act.seconds, lambda: self._ask(act.robot, Wish(cloud.restore_device)))
+
+    def _renew(self, change: Callable[[], None]) -> None:
+        """The holder of the root signs the next key list, and the operator gives it to the cloud."""
+        if self._shore.is_up:
+            change()
+            self._shore.renewed()
 
     def _give_up(self, robot: int, chosen: str) -> None:
         self._ask(robot, Wish(lambda device: cloud.archive(device, chosen), chosen, withdraws=True))

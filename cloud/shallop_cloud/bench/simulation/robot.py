@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import concurrent.futures
 import contextlib
+import dataclasses
 import datetime
 import functools
 import random
@@ -15,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import sqlite_utils
-from shallop_device import agent, applier, files, identity, inbox, link, store, worker
-from shallop_protocol import device, dsse, ids, messages, topics
+from shallop_device import agent, applier, files, identity, inbox, link, schema, store, worker
+from shallop_protocol import device, ids, keys, messages, topics, trust
 from shallop_protocol.topics import Kind
 
 from shallop_cloud.bench.simulation import software
@@ -26,9 +27,11 @@ from shallop_cloud.bench.simulation.checks import RobotChecks, Tell
 from shallop_cloud.bench.simulation.disk import Disk
 from shallop_cloud.bench.simulation.gate_checks import GateChecks
 from shallop_cloud.bench.simulation.kernel import Kernel
+from shallop_cloud.bench.simulation.key_ring import KeyRing
 from shallop_cloud.bench.simulation.power import Cut, Power
 from shallop_cloud.bench.simulation.software import Nature, Software
 from shallop_cloud.bench.simulation.timeline import Appointment, Timeline
+from shallop_cloud.bench.simulation.trust_checks import TrustChecks
 from shallop_cloud.bench.simulation.violation import Violation
 
 BEGINNING = datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc)
@@ -88,6 +91,7 @@ class Memory(store.Store):
     def remember(self, memory: device.Memory, compose: Callable[[int], messages.Report], **how: Any) -> None:
         """As the store does it; what is durable now is held against the rules."""
         super().remember(memory, compose, **how)
+        self._checks.trust.remembered(how.get("key_list"), how.get("envelope"))
         self._checks.remembered(self)
 
     @contextlib.contextmanager
@@ -123,7 +127,7 @@ class Robot:
         broker: Broker,
         kernel: Kernel,
         loads: Mapping[str, Load],
-        key: dsse.PublicKey,
+        ring: KeyRing,
         seed: str,
         tell: Tell,
         nature: Nature = software.PLAIN,
@@ -151,12 +155,13 @@ class Robot:
             password="",
             protocol="5",
             topics=TOPICS,
-            keys={key.keyid: key},
+            anchor=ring.pinned(self.wire, (0, 0)),
         )
         name = f"robot {number}"
         self._loads = loads
         self._tell = tell
-        self.checks = RobotChecks(name, loads, tell, GateChecks(name, nature.rules, loads, timeline))
+        gates = GateChecks(name, nature.rules, loads, timeline)
+        self.checks = RobotChecks(name, loads, tell, gates, TrustChecks(name, self.who.anchor))
         chances = random.Random(f"{seed}/software/{number}")  # noqa: S311  made to be repeated
         self.software = Software(nature, loads, self.checks.gates, timeline, chances, self.hears)
         self._chances = chances
@@ -194,6 +199,7 @@ class Robot:
             )
             self._worker = hands
             self._agent = agent.Agent(self.who, self._memory, hands, self, time=self.clock, rng=self._rng)
+            self.checks.trust.booted(self.listed)
             self.checks.booted(self._memory)
             self._agent.start()
         except Cut as cut:
@@ -228,16 +234,18 @@ class Robot:
         if self._db.conn.in_transaction:
             self._db.rollback()
 
-    def lose_database(self, *, keep_disk: bool) -> None:
-        """Its state is gone, and perhaps all that it had. A robot that was on trial of what cuts it off does not know
-        that any more, and would stay cut off: somebody goes there and makes it new."""
+    def lose_database(self, pinned: trust.Trust, *, keep_disk: bool) -> None:
+        """Its state is gone, and perhaps all that it had; it is enrolled anew. A robot that was on trial of what cuts
+        it off does not know that any more, and would stay cut off: somebody goes there and makes it new."""
         is_lost = self._is_cut_off()
         self.kill()
         self._replace_database()
         if is_lost or not keep_disk:
             self._replace_disk()
             self.software.kept.clear()
+        self.who = dataclasses.replace(self.who, anchor=pinned)
         self.checks.forgot()
+        self.checks.trust.enrolled(pinned)
 
     def copy_of_database(self) -> bytes:
         """Its state as it is now."""
@@ -257,6 +265,14 @@ class Robot:
     def memory(self) -> device.Memory:
         """What is durable in its database."""
         return self._memory.memory
+
+    @property
+    def listed(self) -> keys.KeyList:
+        """The key list that it goes by."""
+        return self._believed().listed
+
+    def _believed(self) -> trust.Trust:
+        return self._memory.trust(self.who.anchor)
 
     @property
     def is_idle(self) -> bool:
@@ -331,14 +347,15 @@ class Robot:
         """As the port says."""
         will = link.presence(self.who, self._memory.incarnation, connection, online=False)
         topic = TOPICS.of(self.wire, Kind.PRESENCE)
-        wanted = (TOPICS.of(self.wire, Kind.DESIRED), TOPICS.of(self.wire, Kind.ECHO), TOPICS.hello)
         peer = _Ears(self, connection, self._timeline.now)
         self.checks.connects(connection, self._timeline.now)
         if self._is_cut_off():
             self._line = None
             self._timeline.after(1.0, lambda: self.hears(inbox.Lost(connection, "no route to the broker")))
             return
-        self._line = self._broker.connect(self.wire, peer, self._network, wanted, Message(topic, will, retain=True))
+        self._line = self._broker.connect(
+            self.wire, peer, self._network, link.subscriptions(self.who), Message(topic, will, retain=True)
+        )
 
     def publish(self, kind: Kind, payload: bytes) -> int | None:
         """As the port says."""
@@ -379,6 +396,7 @@ class Robot:
         self._look()
         self.checks.goes_on(self.memory)
         if self.is_idle:
+            self.checks.trust.rests(self._believed, self.memory.position)
             self.checks.rests(self.memory)
         pause = self._pause()
         self._wake_after(pause if self._items else max(pause, seconds))
@@ -418,7 +436,11 @@ class _Ears:
 
     def delivered(self, message: Message) -> None:
         self._robot.checks.gates.echoed(message.payload, self._opened_at)
-        self._robot.hears(link.heard(self._robot.who, message.topic, message.payload))
+        if message.topic == TOPICS.of(self._robot.wire, Kind.DESIRED):
+            self._robot.checks.trust.heard(message.payload)
+        item = link.heard(self._robot.who, message.topic, message.payload)
+        if item is not None:
+            self._robot.hears(item)
 
     def acknowledged(self, number: int) -> None:
         self._robot.hears(inbox.Acknowledged(self._connection, number))
@@ -431,7 +453,7 @@ class _Ears:
 def _empty_database() -> bytes:
     """A fresh state database, as the store makes it."""
     with tempfile.TemporaryDirectory() as directory:
-        db = store.connect(Path(directory))
+        db = schema.connect(Path(directory))
         db.conn.execute("pragma journal_mode = delete")
         data = db.conn.serialize()
         db.close()

@@ -159,8 +159,10 @@ class _Run:
             return "it is not connected, or not known to be"
         if not robot.is_idle:
             return "it still has something to do"
-        if device.generation == 0 and memory.order is None:
-            return ""
+        if robot.listed.version != self._world.shore.ring.listed.version:
+            return f"it goes by key list {robot.listed.version}, {self._world.shore.ring.listed.version} is the newest"
+        if device.generation == 0 and memory.position < (device.epoch, 0):
+            return ""  # nothing was ordered, or what was is of a forgotten time, and a newer epoch does not repeat it
         order = memory.order
         if order is None or order.generation != device.generation:
             return f"the newest order is {device.generation}, it obeys {memory.position[1]}"

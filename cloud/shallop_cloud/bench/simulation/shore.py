@@ -12,13 +12,14 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
-from shallop_protocol import cloud, desired, dsse, echo, errors, ids, messages, topics
+from shallop_protocol import cloud, desired, echo, errors, ids, messages, topics, trust
 from shallop_protocol.statuses import Activity
 from shallop_protocol.topics import Kind
 
 from shallop_cloud.bench.simulation.broker import Broker, Line, Message
 from shallop_cloud.bench.simulation.cargo import Load
 from shallop_cloud.bench.simulation.checks import ShoreChecks, Tell
+from shallop_cloud.bench.simulation.key_ring import KeyRing
 from shallop_cloud.bench.simulation.power import Cut, Power
 from shallop_cloud.bench.simulation.robot import BEGINNING, TOPICS, Robot
 from shallop_cloud.bench.simulation.timeline import Appointment, Timeline
@@ -41,6 +42,8 @@ class Record:
         device: without the deployments that are over, which are ``over``.
         taken: the newest report of each incarnation that was recorded.
         made: all deployments that were ever recorded, in this order; ``in_force`` those that were confirmed.
+        keys: the version of the key list by which its newest order was last signed; ``followed`` the one that the robot
+            said to go by.
         online, presence_incarnation, connection: of the presence message that counted last.
     """
 
@@ -49,6 +52,8 @@ class Record:
     over: Mapping[str, cloud.Deployment] = dataclasses.field(default_factory=dict[str, cloud.Deployment])
     made: tuple[str, ...] = ()
     in_force: frozenset[str] = frozenset()
+    keys: int = 0
+    followed: int = 0
     online: bool = False
     presence_incarnation: str | None = None
     connection: int = 0
@@ -60,7 +65,8 @@ class Shore:
     Attributes:
         records: its database, by the robots' ids on the wire.
         is_up: the process runs.
-        said: how many orders it sent to each robot; ``echoed`` its answers to each.
+        said: how many orders it sent to each robot; ``echoed`` its answers to each, ``sealed`` the orders.
+        ring: its signing keys, and the key list.
     """
 
     def __init__(
@@ -69,11 +75,12 @@ class Shore:
         broker: Broker,
         robots: Mapping[str, Robot],
         loads: Mapping[str, Load],
-        signer: dsse.Signer,
+        ring: KeyRing,
         rng: random.Random,
         tell: Tell,
     ) -> None:
         self.power = Power()
+        self.ring = ring
         self.is_up = False
         self.records = {wire: Record(cloud.Device(robot.device)) for wire, robot in robots.items()}
         self.checks = {wire: ShoreChecks(robot.checks, loads, tell) for wire, robot in robots.items()}
@@ -82,10 +89,11 @@ class Shore:
         self._broker = broker
         self._robots = robots
         self._loads = loads
-        self._signer = signer
+        self._told = 0
         self._rng = rng
         self._tell = tell
-        self._sealed: dict[tuple[str, int, int, str | None, str | None], bytes] = {}
+        self._sealed: dict[tuple[str, int, int, int, str | None, str | None], bytes] = {}
+        self.sealed: dict[str, list[bytes]] = {wire: [] for wire in robots}
         self._line: Line | None = None
         self._life = 0
         self._failures = 0
@@ -97,6 +105,7 @@ class Shore:
         self._tidy_at = 0.0
         self._wake: Appointment | None = None
         self._backup = dict(self.records)
+        self._floors: dict[str, tuple[int, int]] = {}
 
     # What the world does to it.
 
@@ -109,6 +118,7 @@ class Shore:
             self._failures = 0
             self._again = set()
             self._echoes = {}
+            self._told = 0
             self._came_up = False
             self._reassert_at = self._timeline.now + REASSERT_EVERY_S
             self._connect()
@@ -125,6 +135,15 @@ class Shore:
     def back_up(self) -> None:
         """Takes a copy of the database."""
         self._backup = dict(self.records)
+
+    @property
+    def knows_all_in_copy(self) -> bool:
+        """Whether the copy is of a time when every robot was enrolled as it is now. One from before does not know the
+        robot's secret: the robot would have to enrol anew, and get another floor."""
+        return all(
+            floor <= (self._backup[wire].device.epoch, self._backup[wire].device.generation)
+            for wire, floor in self._floors.items()
+        )
 
     def restore(self) -> None:
         """Puts the copy in the place of the database: what was done since is forgotten. The process is down."""
@@ -154,6 +173,18 @@ class Shore:
             return False
         self._wake_after(self._rng.uniform(0.0, 0.02))
         return True
+
+    def renewed(self) -> None:
+        """There is a newer key list."""
+        listed = self.ring.listed
+        self._tell("the cloud", f"has key list {listed.version}, epoch {listed.epoch}")
+        self._wake_up()
+
+    def pinned(self, wire: str) -> trust.Trust:
+        """What it answers to a robot that is enrolled anew."""
+        known = self.records[wire].device
+        self._floors[wire] = (known.epoch, known.generation)
+        return self.ring.pinned(wire, self._floors[wire])
 
     # The line's peer.
 
@@ -213,10 +244,12 @@ class Shore:
         echoes, self._echoes = self._echoes, {}
         if self._line is None or not self._is_connected:
             return
+        self._follow_keys()
         for wire, answer in echoes.items():
             self._answer(wire, answer)
         if self._came_up:
             self._came_up = False
+            self._tell_keys()
             spread = min(300.0, len(self.records) / HELLO_PER_SECOND)
             self._line.publish(Message(TOPICS.hello, messages.Hello(spread_s=round(spread, 3)).to_bytes()))
             self._reassert_at = 0.0
@@ -224,8 +257,26 @@ class Shore:
         again, self._again = self._again, set()
         self._send(sorted(again))
         if self._timeline.now >= self._reassert_at:
+            if any(record.followed < self.ring.listed.version for record in self.records.values()):
+                self._tell_keys()
             self._send([wire for wire, record in self.records.items() if not record.device.in_sync])
             self._reassert_at = self._timeline.now + REASSERT_EVERY_S
+
+    def _tell_keys(self) -> None:
+        assert self._line is not None
+        self._line.publish(Message(TOPICS.keys, self.ring.envelope, retain=True))
+        self._told = self.ring.listed.version
+
+    def _follow_keys(self) -> None:
+        """A newer key list goes out, and after it each order, signed anew and in the epoch of the list."""
+        listed = self.ring.listed
+        if self._told != listed.version:
+            self._tell_keys()
+        for wire, record in self.records.items():
+            raised = cloud.raise_epoch(record.device, listed.epoch)
+            if raised is not record.device:
+                self._record(wire, raised)
+        self._send([wire for wire, record in self.records.items() if 0 < record.keys < listed.version])
 
     def _send_new(self) -> None:
         """What changes something goes at once; what only tidies up waits a little, if something was sent just now."""
@@ -252,6 +303,7 @@ class Shore:
         for wire in wires:
             device = self.records[wire].device
             self._record(wire, dataclasses.replace(device, published=device.generation))
+            self.records[wire] = dataclasses.replace(self.records[wire], keys=self.ring.listed.version)
         for wire in wires:
             self._publish(wire)
 
@@ -266,13 +318,14 @@ class Shore:
 
     def _answer(self, wire: str, answer: echo.Echo) -> None:
         assert self._line is not None
-        sealed = echo.seal_echo(answer, self._signer)
+        answer = answer.model_copy(update={"keys": self.ring.listed.version})
+        sealed = echo.seal_echo(answer, *self.ring.signers)
         self._robots[wire].checks.gates.echoes[sealed] = answer.nonce
         self.echoed[wire].append(sealed)
         self._line.publish(Message(TOPICS.of(wire, Kind.ECHO), sealed))
 
     def _seal(self, wire: str, device: cloud.Device) -> bytes:
-        key = (wire, device.epoch, device.generation, device.desired, device.fallback)
+        key = (wire, self.ring.listed.version, device.epoch, device.generation, device.desired, device.fallback)
         if key not in self._sealed:
             if device.desired:
                 self._robots[wire].checks.signed.add(device.desired)
@@ -286,7 +339,8 @@ class Shore:
                 confirm_s=self._loads[device.desired].confirm_s if device.desired else None,
             )
             self._robots[wire].checks.orders.add(order.digest)
-            self._sealed[key] = desired.seal_desired(order, self._signer)
+            self._sealed[key] = desired.seal_desired(order, *self.ring.signers)
+            self.sealed[wire].append(self._sealed[key])
         return self._sealed[key]
 
     def _ingest(self, message: Message) -> None:
@@ -310,6 +364,7 @@ class Shore:
             return
         self.checks[wire].heard(report, record.taken)
         self._record(wire, after, {**record.taken, report.incarnation: report.seq})
+        self.records[wire] = dataclasses.replace(self.records[wire], followed=report.keys)
         if report.nonce is not None:
             self._echoes[wire] = echo.Echo(
                 device=wire, nonce=report.nonce, epoch=after.epoch, generation=after.generation

@@ -6,19 +6,16 @@ import collections
 import random
 from collections.abc import Callable, Sequence
 
-from shallop_protocol import dsse
-
 from shallop_cloud.bench.simulation import cargo, software
 from shallop_cloud.bench.simulation.acts import Act, Deed, Fault, Order
 from shallop_cloud.bench.simulation.broker import Broker, Habits, Mood
 from shallop_cloud.bench.simulation.faults import Faults
 from shallop_cloud.bench.simulation.kernel import Kernel
+from shallop_cloud.bench.simulation.key_ring import KeyRing
 from shallop_cloud.bench.simulation.operators import Operators
-from shallop_cloud.bench.simulation.robot import Robot
+from shallop_cloud.bench.simulation.robot import BEGINNING, Robot
 from shallop_cloud.bench.simulation.shore import Shore
 from shallop_cloud.bench.simulation.timeline import Timeline
-
-_SIGNER = dsse.signer_from_seed(bytes(range(32)))
 
 
 class World:
@@ -48,18 +45,17 @@ class World:
         self._rng = self._stream(seed, "acts")
         self.broker = Broker(self.timeline, self._stream(seed, "broker"), habits)
         self.robots: dict[str, Robot] = {}
+        ring = KeyRing(BEGINNING)
         for number in range(1, robots + 1):
             nature = software.draw(self._stream(seed, f"nature/{number}")) if has_gates else software.PLAIN
-            robot = Robot(
-                number, self.timeline, self.broker, self.kernel, self.loads, _SIGNER.key, seed, self.tell, nature
-            )
+            robot = Robot(number, self.timeline, self.broker, self.kernel, self.loads, ring, seed, self.tell, nature)
             self.robots[robot.wire] = robot
         self.shore = Shore(
             self.timeline,
             self.broker,
             self.robots,
             self.loads,
-            _SIGNER,
+            ring,
             self._stream(seed, "cloud"),
             self.tell,
         )
@@ -81,6 +77,7 @@ class World:
         self._faults.is_over = True
         self.broker.mood = Mood()
         self.broker.unreachable.clear()
+        self.broker.withheld.clear()
         self.broker.come_up()
         self.shore.power.hold()
         self.shore.start()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import keys_world
 import pytest
 from shallop_cloud import server
 from shallop_cloud.bench import embedded
@@ -64,7 +65,7 @@ class World:
     def wait_settled(self, **expected: int) -> None:
         """Until the cloud knows just these deployments and every robot is connected and in sync."""
         count = len(NAMES)
-        known = {"devices": count, "online": count, "in_sync": count, "deployments": expected}
+        known = {"devices": count, "online": count, "in_sync": count, "lagging": 0, "deployments": expected}
         self.wait(f"the cloud knows {known}", lambda: self.summary() == known)
 
     def reads(self, content: str) -> set[str]:
@@ -171,7 +172,7 @@ def test_who_asks_for_what_is_not_there_is_told_and_who_stops_says_good_bye(worl
 def test_a_roster_that_cannot_be_used_ends_the_process(tmp_path: Path) -> None:
     path = tmp_path / "roster.json"
     seat = Seat("DEV-0000000000000000", "amr-1")
-    Roster(Broker("mqtts://127.0.0.1:8883"), (testing.Shore().signer.key.text,), (seat,)).write(path)
+    Roster(Broker("mqtts://127.0.0.1:8883"), keys_world.trust(testing.Shore().signer.key), (seat,)).write(path)
     robots = FleetProcess(path, tmp_path)
     with pytest.raises(FleetError, match="do not speak TLS"):
         robots.start()

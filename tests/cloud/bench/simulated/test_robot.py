@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import keys_world
 import pytest
 from shallop_cloud.bench.simulated.robot import Crew, Robot
 from shallop_cloud.bench.simulated.roster import Seat
 from shallop_device import agent, inbox, testing
 from shallop_device.agent import HEARTBEAT_S, PRESENCE_S
-from shallop_protocol import messages
+from shallop_protocol import desired, dsse, messages
 from shallop_protocol.topics import Kind
 
 Said = tuple[Kind, dict[str, Any]]
@@ -27,8 +28,7 @@ class Simulated:
     def __init__(self, shore: testing.Shore, rejects: str | None = None) -> None:
         self.now = 0.0
         self.said: list[tuple[Kind, bytes]] = []
-        keys = {shore.signer.key.keyid: shore.signer.key}
-        crew = Crew(keys, AGENT, random.Random(1))
+        crew = Crew(keys_world.ROOTS, keys_world.a_list(shore.signer.key), AGENT, random.Random(1))
         seat = Seat(shore.device, "amr-1", rejects=rejects)
         self.robot = Robot(seat, crew, lambda kind, payload: self.said.append((kind, payload)), self.now)
         self.due = self.robot.turn(self.now)
@@ -148,13 +148,15 @@ def both(tmp_path: Path, shore: testing.Shore) -> Iterator[Callable[[str, Any], 
 
 
 def _facts(said: list[tuple[Kind, bytes]]) -> list[Said]:
-    """What was said, without what two robots cannot have in common: times, and the numbers of superseded reports."""
+    """What was said, without what two robots cannot have in common: times, the numbers of superseded reports, and what
+    is about freshness, for which simulated robots do not ask.
+    """
     facts: list[Said] = []
     differs = {"incarnation", "seq", "at", "clock_synced", "agent"}
     for kind, payload in said:
         if kind is Kind.REPORT:
             report = testing.read_report(payload).model_dump(
-                exclude={"incarnation", "seq", "at", "clock_synced", "agent"}
+                exclude={"incarnation", "seq", "at", "clock_synced", "agent", "keys", "nonce", "stale"}
             )
             for each in report["deployments"]:
                 del each["since"]
@@ -303,3 +305,19 @@ def test_a_wrong_clock_is_told_and_decides_nothing(simulated: Simulated, shore: 
     assert simulated.report.at.year < 1980
     assert not simulated.report.clock_synced
     assert simulated.report.deployments[0].activity.value == "deployed"
+
+
+def test_an_order_by_a_new_key_waits_for_the_list_that_names_it(simulated: Simulated, shore: testing.Shore) -> None:
+    successor = dsse.signer_from_seed(bytes(32))
+    manifest = shore.manifest({"f": "1"})
+    order = shore.order(manifest).model_copy(update={"epoch": 2})
+    simulated.order(desired.seal_desired(order, successor))
+    assert simulated.report.refused is not None
+    assert simulated.report.refused.code == "bad_signature"
+    simulated.acknowledge()
+    simulated.robot.renew(keys_world.a_list(successor.key, version=2, epoch=2))
+    simulated.settle()
+    assert simulated.statuses == {manifest.id: "deployed/none"}
+    assert (simulated.report.keys, simulated.report.epoch) == (2, 2)
+    simulated.robot.renew(keys_world.a_list(shore.signer.key))
+    assert simulated.report.keys == 2

@@ -7,14 +7,15 @@ import json
 import stat
 from pathlib import Path
 
+import keys_world
 import pytest
-from shallop_cloud.bench.simulated.roster import Broker, Roster, RosterError, Seat
+from shallop_cloud.bench.simulated.roster import Broker, Roster, RosterError, Seat, Trust
 from shallop_device import testing
 
-KEY = testing.Shore().signer.key.text
+TRUST = keys_world.trust(testing.Shore().signer.key)
 ROSTER = Roster(
     broker=Broker("mqtt://127.0.0.1:1883", "5", "fleet/v1", "cloud", "secret"),
-    signing_keys=(KEY,),
+    trust=TRUST,
     robots=tuple(Seat(f"DEV-000000000000000{number}", f"amr-{number}", f"word-{number}") for number in range(5)),
     connections="own",
 )
@@ -32,8 +33,9 @@ def test_what_is_written_is_read_and_is_for_its_owner_alone(tmp_path: Path) -> N
 def test_what_may_be_left_out(tmp_path: Path) -> None:
     path = tmp_path / "roster.json"
     robots = [{"id": "DEV-0000000000000000", "name": "amr-0"}]
-    path.write_text(json.dumps({"broker": {"url": "mqtt://h"}, "signing_keys": [KEY], "robots": robots}))
-    assert Roster.read(path) == Roster(Broker("mqtt://h"), (KEY,), (Seat("DEV-0000000000000000", "amr-0"),))
+    trust = dataclasses.asdict(TRUST)
+    path.write_text(json.dumps({"broker": {"url": "mqtt://h"}, "trust": trust, "robots": robots}))
+    assert Roster.read(path) == Roster(Broker("mqtt://h"), TRUST, (Seat("DEV-0000000000000000", "amr-0"),))
 
 
 @pytest.mark.parametrize("parts", [1, 2, 3, 5, 7])
@@ -50,8 +52,9 @@ def test_the_same_robots_for_several_processes(parts: int) -> None:
     [
         ({"robots": [*ROSTER.robots, ROSTER.robots[0]]}, "robot 'amr-0' stands there twice"),
         ({"robots": [Seat("DEV-0000000000000000", "amr-0")]}, "without a password"),
-        ({"signing_keys": []}, "no signing key"),
-        ({"signing_keys": ["short"]}, "public key"),
+        ({"trust": Trust((), 1, TRUST.key_list)}, "0 root keys"),
+        ({"trust": Trust(("short",), 1, TRUST.key_list)}, "public key"),
+        ({"trust": Trust((testing.Shore().signer.key.text,), 1, TRUST.key_list)}, "no trusted key"),
         ({"broker": Broker("mqtt://h", topic_root="a//b")}, "topic root"),
         ({"connections": "none"}, "/connections: Input should be 'shared' or 'own'"),
     ],

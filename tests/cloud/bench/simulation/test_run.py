@@ -28,16 +28,9 @@ def test_a_few_dozen_seeds_violate_nothing():
     assert [outcome.violation for seed in range(24) if (outcome := run.run(seed, SHORT)).violation] == []
 
 
-@pytest.mark.slow
-def test_hundreds_of_seeds_violate_nothing():
-    outcomes = [run.run(seed, Options()) for seed in range(5_000, 5_300)]
-
-    assert [(outcome.seed, outcome.violation) for outcome in outcomes if outcome.violation] == []
-
-
 def test_much_happens():
     """A run in which nobody acts finds nothing, and proves nothing."""
-    seen = "\n".join(line for seed in range(10) for line in run.run(seed, Options(robots=2)).trace)
+    seen = "\n".join(line for seed in range(40, 50) for line in run.run(seed, Options(robots=2)).trace)
 
     for words in (
         "robot software reads DPL",
