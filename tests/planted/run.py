@@ -17,7 +17,13 @@ import time
 from pathlib import Path
 
 SEEDS = 500
-FAULTS = {"published-after-sending": "cloud-kill,cloud-offline"}
+FAULTS = {
+    "published-after-sending": "cloud-kill,cloud-offline",
+    "epoch-not-compared": "hostile",
+    "floor-ignored": "hostile,lose-database",
+    "key-list-version-not-compared": "hostile",
+    "retired-key-still-trusted": "hostile",
+}
 """What alone goes wrong, for a mistake that only shows when two things meet: among all faults they seldom do."""
 TIMEOUT_S = 900.0
 HERE = Path(__file__).resolve().parent

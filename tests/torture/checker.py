@@ -32,6 +32,7 @@ RULES: Mapping[str, Rule] = {
     "gone stays gone": rules_of_disks.gone,
     "absence is no command": rules_of_disks.kept,
     "one order per generation": rules_of_wires.orders,
+    "orders are sealed by the list": rules_of_wires.seals,
     "reports answer orders": rules_of_wires.reports,
     "everything agrees": rules_of_ends.agreement,
     "nobody gives up": rules_of_ends.alive,

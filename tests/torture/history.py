@@ -13,7 +13,8 @@ api        reader ``who`` read the deployments of ``device`` between ``begin`` a
            differ from what it read before
 disk       between ``begin`` and ``end``, ``current`` of ``device`` led to ``tree``, with files of this ``digest`` that
            are of the contents ``marks``; ``tree`` is null where there was no ``current``
-order      ``client`` sent an order for ``device`` to the broker
+order      ``client`` sent an order for ``device`` to the broker, signed by ``signers``
+keys       ``client`` sent key list ``version`` to the broker, by which these keys are ``active`` in ``epoch``
 report     ``device`` sent a report to the broker
 fault      the nemesis did ``what`` to ``victim``
 exit       a process, ``who``, ended by itself; ``after`` is the last fault that it was hit by

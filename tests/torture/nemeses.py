@@ -276,6 +276,12 @@ class Nemesis(threading.Thread):
             return None
         return Fault(topic.split("/")[-2], None)
 
+    def renew_keys(self, _: float) -> Fault | None:
+        """The operator rotates the keys: another signs too, or the old one is retired, or revoked in a new epoch."""
+        if "cloud" in self._busy or not self._world.renew_keys(self._rng):
+            return None
+        return Fault("cloud", None)
+
     def reset(self, _: float) -> Fault:
         clients = self._clients()
         self._world.network.reset(*clients)
@@ -306,5 +312,6 @@ KINDS: dict[str, Callable[[Nemesis, float], Fault | None]] = {
     "corrupt": Nemesis.corrupt,
     "reset": Nemesis.reset,
     "replay": Nemesis.replay,
+    "renew-keys": Nemesis.renew_keys,
 }
 """All that can be done, by the names that people type."""

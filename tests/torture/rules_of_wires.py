@@ -29,6 +29,23 @@ def orders(history: History) -> Iterator[Found]:
                 yield Found(f"{line['deployment']} was ordered, and was not made so for {line['device']}", (line,))
 
 
+def seals(history: History) -> Iterator[Found]:
+    """No connection of the cloud sends an older key list after a newer one, nor an order that the newest list which it
+    sent before does not allow: of an earlier epoch, or signed by none of the keys that are active.
+    """
+    told: dict[str, Line] = {}
+    for line in history.lines:
+        known = told.get(line["client"]) if line["kind"] in ("keys", "order") else None
+        if line["kind"] == "keys":
+            if known is not None and known["version"] > line["version"]:
+                yield Found(f"key list {line['version']} was sent after key list {known['version']}", (known, line))
+            told[line["client"]] = line
+        elif known is not None and line["epoch"] < known["epoch"]:
+            yield Found(f"an order of {line['device']} is of an epoch that is over", (known, line))
+        elif known is not None and not set(line["signers"]) & set(known["active"]):
+            yield Found(f"an order of {line['device']} is signed by no key that counts", (known, line))
+
+
 def reports(history: History) -> Iterator[Found]:
     """A number of a report is one report; a later one answers no earlier order; and what is answered was sent."""
     sent: dict[tuple[str, int, int], Line] = {}

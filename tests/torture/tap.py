@@ -6,10 +6,11 @@ import base64
 import json
 import zlib
 from collections.abc import Mapping
+from typing import Any
 
 from shallop_cloud.bench.proxy import Passing, Way
 from shallop_cloud.bench.proxy_wire import NotMqtt, PacketType, message_of
-from shallop_protocol import desired, digests, messages
+from shallop_protocol import desired, digests, keys, messages
 from shallop_protocol.errors import ProtocolError
 from shallop_protocol.topics import Kind, Topics
 from torture.history import Log
@@ -51,11 +52,14 @@ class Tap:
                 self.envelopes[message.topic] = [*self.envelopes.get(message.topic, [])[-KEPT:], message.payload]
             elif kind is Kind.REPORT:
                 self._report(passing, device, message.payload)
+            elif message.topic == self._topics.keys:
+                self._keys(passing, message.payload)
         except (NotMqtt, ProtocolError, ValueError, KeyError, zlib.error) as error:
             self.unreadable.append(f"{passing.client}: {error!r}")
 
     def _order(self, passing: Passing, device: str, payload: bytes) -> None:
-        order = desired.Desired.model_validate_json(_signed(json.loads(payload)))
+        envelope = json.loads(payload)
+        order = desired.Desired.model_validate_json(_signed(envelope))
         self._log.write(
             "order",
             at=self._log.moment(passing.at),
@@ -67,6 +71,18 @@ class Tap:
             digest=order.deployment.digest if order.deployment else None,
             fallback=order.fallback,
             order=order.digest,
+            signers=[each["keyid"] for each in envelope["signatures"]],
+        )
+
+    def _keys(self, passing: Passing, payload: bytes) -> None:
+        listed = keys.KeyList.model_validate_json(_signed(json.loads(payload)))
+        self._log.write(
+            "keys",
+            at=self._log.moment(passing.at),
+            client=passing.client,
+            version=listed.version,
+            epoch=listed.epoch,
+            active=list(listed.active),
         )
 
     def _report(self, passing: Passing, device: str, payload: bytes) -> None:
@@ -89,7 +105,7 @@ class Tap:
         )
 
 
-def _signed(envelope: Mapping[str, str]) -> bytes:
+def _signed(envelope: Mapping[str, Any]) -> bytes:
     """The payload of an envelope, unpacked."""
     payload = base64.b64decode(envelope["payload"])
     return zlib.decompress(payload, wbits=31) if envelope["payloadType"].endswith("gzip") else payload

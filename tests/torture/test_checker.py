@@ -61,6 +61,7 @@ def _disk(begin: float, tree: str | None, digest: str | None = None, marks: tupl
 def _order(at: float, generation: int, deployment: str | None, fallback: str | None = None) -> dict[str, Any]:
     digest = {A: "D1", B: "D2", None: None}[deployment]
     named = {"deployment": deployment, "digest": digest, "fallback": fallback, "order": f"O{generation}"}
+    named["signers"] = ["key"]
     return {
         "kind": "order",
         "at": at,
@@ -70,6 +71,10 @@ def _order(at: float, generation: int, deployment: str | None, fallback: str | N
         "generation": generation,
         **named,
     }
+
+
+def _keys(at: float, version: int, *active: str, epoch: int = 1) -> dict[str, Any]:
+    return {"kind": "keys", "at": at, "client": "cloud-1", "version": version, "epoch": epoch, "active": list(active)}
 
 
 def _report(at: float, seq: int, generation: int, **activities: str) -> dict[str, Any]:
@@ -328,6 +333,11 @@ BAD: Mapping[str, Mapping[str, Change]] = {
         "of other content": _of("order", 1, digest="D9"),
         "what nobody made": _of("order", 1, deployment="DPL-Z"),
     },
+    "orders are sealed by the list": {
+        "an older list after a newer one": _adding(_keys(4.0, 2, "key"), _keys(4.1, 1, "key")),
+        "signed by a key that is retired": _adding(_keys(4.0, 2, "another"), _order(4.1, 3, B)),
+        "of an epoch that is over": _adding(_keys(4.0, 2, "key", epoch=2), _order(4.1, 3, B)),
+    },
     "reports answer orders": {
         "two of one number": _adding({**_report(4.0, 4, 3), "body": "another"}),
         "back to an earlier order": _adding(_report(4.0, 5, 2, B="deployed")),
@@ -379,6 +389,10 @@ OTHERS: Mapping[str, Change] = {
     "two readers at once": _adding({**_api(3.65, A=_row(1, "archived/removing/none")), "who": "reader-2"}),
     "an order is repeated by another connection": _adding({**_order(3.9, 2, B, A), "client": "cloud-2"}),
     "an agent cannot begin on a full disk": _adding({"kind": "exit", "at": 3.0, "who": "amr-1", "after": "disk-full"}),
+    "either of two keys signs": _adding(_keys(4.0, 2, "another", "key"), _order(4.1, 3, B)),
+    "another connection has not heard of the list": _adding(
+        {**_keys(4.0, 2, "another"), "client": "cloud-2"}, _order(4.1, 3, B)
+    ),
     "a report is repeated": _adding(_report(4.0, 4, 3, B="deployed", A="archived")),
     "everything is taken off by order": _both(_adding(_order(3.9, 4, None)), _adding(_disk(4.0, None))),
     "a tree was damaged and written anew": _adding(_disk(4.0, f"{B}.1", "D2", ("amr-1 2",))),

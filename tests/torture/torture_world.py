@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import random
 import shutil
@@ -12,15 +13,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 from paho.mqtt import publish
+from shallop_cloud import root_keys
 from shallop_cloud.bench.proxy import Proxy
+from shallop_cloud.cli import successors
 from shallop_device import enrol
+from shallop_protocol import keys
 from system_world import SHALLOP, Process, World, wait
 from torture import reading
 from torture.history import Log
 from torture.robot import TorturedRobot
 from torture.tap import Tap
 
+KEYS_WITHIN_S = 3.0
+"""Nobody waits longer for a cloud that is stopped."""
 RELEASE = {
     "version": "1.0.0",
     "config_types": [
@@ -45,7 +52,7 @@ class TortureWorld(World):
         self.cloud = Process(serve, directory / "cloud.log", directory)
         self._store = directory / "broker-store"
         if kind == "mosquitto":
-            self._keep_a_store(directory / "mosquitto.conf")
+            self._keep_a_store(directory / "mosquitto" / "mosquitto.conf")
 
     def join(self, names: list[str]) -> None:
         """Makes the release and these devices, enrols their robots, and starts their agents."""
@@ -83,6 +90,27 @@ class TortureWorld(World):
         address = {"hostname": "127.0.0.1", "port": self.broker_port}
         publish.single(topic, payload, qos=1, retain=True, client_id="cloud-replays", auth=account, **address)
 
+    def renew_keys(self, rng: random.Random) -> bool:
+        """Publishes the next key list: with two keys active, if one is; else the older one counts no more. False if the
+        cloud did not answer, or would not have it."""
+        headers = {"Authorization": f"Bearer {self.token}"}
+        root = root_keys.load(self.data / "root.key")
+        try:
+            with httpx.Client(base_url=self.url, headers=headers, timeout=KEYS_WITHIN_S) as client:
+                present = successors.Present.of(client.get("/v1/keys").raise_for_status().json())
+                old, *others = present.active
+                if others:
+                    state, epoch = rng.choice([(keys.KeyState.RETIRED, 0), (keys.KeyState.REVOKED, 1)])
+                    listed = present.after({old.key: state}, epoch=epoch)
+                else:
+                    made = client.post("/v1/keys:generate").raise_for_status().json()
+                    listed = present.after({}, [made["key"]])
+                sealed = json.loads(keys.seal_key_list(listed, [root]))
+                client.put("/v1/keys", params={"force": "true"}, json=sealed).raise_for_status()
+        except (httpx.HTTPError, KeyError):
+            return False
+        return True
+
     def start(self) -> None:
         """As ``World`` does."""
         if self.kind == "mosquitto":
@@ -109,8 +137,9 @@ class TortureWorld(World):
 
     def _keep_a_store(self, config: Path) -> None:
         """mosquitto writes what it retains to the disk every second, so that its death and its amnesia differ."""
-        kept = f"persistence true\npersistence_location {self._store}/\nautosave_interval 1"
-        config.write_text(config.read_text().replace("persistence false", kept))
+        own = {"persistence_location": f"{self._store}/", "autosave_interval": "1"}
+        lines = [line.split(" ") for line in config.read_text().splitlines()]
+        config.write_text("\n".join(" ".join([word, own.get(word, " ".join(rest))]) for word, *rest in lines) + "\n")
 
 
 @contextlib.contextmanager
