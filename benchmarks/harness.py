@@ -25,6 +25,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import httpx
+from shallop_cloud.brokers import mosquitto as brokers
+from shallop_cloud.brokers import rules
+from shallop_protocol.topics import Topics
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHALLOP = [sys.executable, "-c", "import sys; from shallop_cloud.cli import main; sys.exit(main())"]
@@ -272,7 +275,7 @@ def answers(port: int) -> bool:
 
 
 def mosquitto(where: Path, port: int, passwords: Path | None = None) -> Program:
-    """mosquitto, tuned as examples/mosquitto says, not started yet.
+    """mosquitto, tuned as `shallop broker config mosquitto` does it, not started yet.
 
     Client ids are free, unlike there: several connections of one account are what a load generator needs.
 
@@ -284,19 +287,17 @@ def mosquitto(where: Path, port: int, passwords: Path | None = None) -> Program:
         BenchmarkError: it is not installed.
     """
     program = find("mosquitto")
-    shipped = REPOSITORY / "examples" / "mosquitto"
-    lines = (shipped / "mosquitto.conf").read_text().replace("listener 1883", f"listener {port}").splitlines()
-    own = ("password_file", "acl_file", "allow_anonymous", "use_username_as_clientid")
-    kept = [line for line in lines if not line.startswith(own)]
+    plan = rules.Plan(passwords.parent.parent if passwords else where, where, Topics(), ("127.0.0.1", port))
+    own = ("use_username_as_clientid", "max_keepalive", "persistence", "autosave_interval", "pid_file")
+    if passwords is None:
+        own += ("allow_anonymous", "password_file", "acl_file")
+    kept = [line for line in brokers.configuration(plan).splitlines() if not line.startswith(own)]
     if passwords is None:
         kept.append("allow_anonymous true")
     else:
         acl = where / "acl"
-        shutil.copy(shipped / "acl", acl)
+        acl.write_text(brokers.access_list(plan.topics))
         acl.chmod(0o600)
-        kept += ["allow_anonymous false", f"password_file {passwords}", f"acl_file {acl}"]
-    if os.geteuid() == 0:
-        kept.append("user root")
     path = where / f"mosquitto-{port}.conf"
     path.write_text("\n".join(kept) + "\n")
     return Program("mosquitto", [program, "-c", str(path)], where / f"mosquitto-{port}.log")
@@ -305,7 +306,7 @@ def mosquitto(where: Path, port: int, passwords: Path | None = None) -> Program:
 def amqtt(where: Path, port: int, passwords: Path) -> Program:
     """The bench broker as a process of its own, not started yet."""
     options = ["--listen", f"127.0.0.1:{port}", "--passwords", str(passwords), "--log-level", "warning"]
-    return Program("amqtt", [*SHALLOP, "broker", *options], where / f"amqtt-{port}.log")
+    return Program("amqtt", [*SHALLOP, "broker", "run", *options], where / f"amqtt-{port}.log")
 
 
 @dataclasses.dataclass

@@ -21,7 +21,7 @@ from typing import Any, Literal
 import harness
 import paho.mqtt.client as mqtt
 import paho.mqtt.enums
-from shallop_device import applier, clock, files, store, testing, worker
+from shallop_device import applier, clock, files, schema, store, testing, worker
 from shallop_protocol import messages
 
 TREES = "deployments"
@@ -126,9 +126,9 @@ class _RecordedStore(store.Store):
 
     @classmethod
     def recording(cls, directory: Path, steps: list[Step]) -> _RecordedStore:
-        made = cls(store.connect(directory))
+        made = cls(schema.connect(directory))
         made._steps = steps
-        made._wal = directory / f"{store.FILE}-wal"
+        made._wal = directory / f"{schema.FILE}-wal"
         return made
 
     def _commit(self) -> None:

@@ -23,6 +23,7 @@ import harness
 import paho.mqtt.client as mqtt
 import paho.mqtt.enums
 from shallop_cloud.bench.robots import Robot
+from shallop_cloud.bench.simulated.roster import Trust
 from shallop_protocol import desired, device, dsse, ids, messages
 from shallop_protocol.topics import Kind, Topics
 
@@ -62,7 +63,7 @@ class Fleet:
         answer = self._system.must("POST", "/v1/enrolments:batch", {"enrolments": pairs})
         return {
             "ids": {each["name"]: each["id"] for each in made},
-            "keys": answer["signing_keys"],
+            "trust": answer["trust"],
             "password": self._system.cloud_password,
         }
 
@@ -130,8 +131,10 @@ def agents(system: harness.System, names: Sequence[str]) -> Generator[list[int]]
 @contextlib.asynccontextmanager
 async def robots(roster: thin.Roster) -> AsyncGenerator[None]:
     """Thin robots that hear, while the block lasts; one connection for all of them."""
-    keys = {key.keyid: key for key in map(dsse.PublicKey.from_text, roster.more["keys"])}
-    crew = [_Thin(ids.on_wire(roster.more["ids"][name]), keys, roster.directory / name) for name in roster.names]
+    _, listed = Trust(**roster.more["trust"]).open()
+    crew = [
+        _Thin(ids.on_wire(roster.more["ids"][name]), listed.active, roster.directory / name) for name in roster.names
+    ]
     line = _Line(crew)
     await line.connect(roster.port, roster.more["password"])
     yield
