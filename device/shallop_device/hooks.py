@@ -21,9 +21,10 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from shallop_protocol import terminal
 from shallop_protocol.messages import Reason
 
-from shallop_device import errands, inbox, terminal
+from shallop_device import errands, inbox
 
 TIMEOUT_S = 30.0
 OUTPUT_BYTES = 4096

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import logging
 
-from shallop_device import terminal
+from shallop_protocol import terminal
 
 
 class JsonLines(logging.Formatter):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import enum
-import json
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import click
+from shallop_protocol import terminal
 
 from shallop_cloud.cli import words
 
@@ -38,7 +38,7 @@ def show(value: Json, format: Format, table: Callable[[Json], None], name: Ids =
         case Format.TABLE:
             table(value)
         case Format.JSON:
-            click.echo(_json(value))
+            click.echo(terminal.as_json(value, 2))
         case Format.YAML:
             click.echo(_yaml(value), nl=False)
         case Format.NAME:
@@ -57,19 +57,13 @@ def hint(text: str, format: Format) -> None:  # noqa: A002
 
 def line(value: Json) -> str:
     """An object as one line of JSON, which is YAML too."""
-    return _json(value, indent=None)
-
-
-def _json(value: Json, indent: int | None = 2) -> str:
-    """JSON that a terminal cannot be made to obey: what is unsafe can only stand in texts, where it has an escape."""
-    text = json.dumps(value, indent=indent, ensure_ascii=False)
-    return words.UNSAFE.sub(lambda found: found[0] if found[0] == "\n" else f"\\u{ord(found[0]):04x}", text)
+    return terminal.as_json(value)
 
 
 def _yaml(value: Json) -> str:
     import yaml  # slow to load
 
     text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
-    if words.UNSAFE.search(text.replace("\n", "")):
+    if terminal.UNSAFE.search(text):
         return yaml.safe_dump(value, sort_keys=False, allow_unicode=False)
     return text

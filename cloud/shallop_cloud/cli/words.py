@@ -6,22 +6,12 @@ import datetime
 import re
 from collections.abc import Mapping
 
-_ESCAPES = re.compile(
-    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor
-    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"  # OSC, DCS, SOS, PM, APC: strings
-    r"|\x1b[ -/]*[0-~]"  # the other escapes
-)
-"""Escape sequences of ECMA-48, in their 7-bit and 8-bit forms, whole: half of one would remain as litter."""
-
-UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-"""What a terminal may obey rather than show (control characters, changes of direction), and what is no character."""
+from shallop_protocol import terminal
 
 
 def clean(text: str, *, strip: bool = True) -> str:
-    """``text`` as one line that a terminal only shows: no escape sequences, no control characters. ``strip``: nor
-    blanks at its ends.
-    """
-    cleaned = UNSAFE.sub("", re.sub(r"[\t\r\n]+", " ", _ESCAPES.sub("", text)))
+    """``text`` as one line that a terminal only shows, without tabs. ``strip``: nor blanks at its ends."""
+    cleaned = re.sub(r"[\t\n]+", " ", terminal.lines(text))
     return cleaned.strip() if strip else cleaned
 
 

@@ -7,8 +7,9 @@ import sys
 from typing import NoReturn
 
 import click
+from shallop_protocol import terminal
 
-from shallop_device import errors, terminal
+from shallop_device import errors
 from shallop_device.cli import root
 
 __all__ = ["main"]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import click
-from shallop_protocol import desired, messages
+from shallop_protocol import desired, messages, terminal
 from shallop_protocol.statuses import Activity, Error
 
 from shallop_device import (
@@ -28,7 +28,6 @@ from shallop_device import (
     settings,
     state,
     store,
-    terminal,
     worker,
 )
 from shallop_device.cli import options

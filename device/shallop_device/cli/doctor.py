@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import click
+from shallop_protocol import terminal
 
 from shallop_device import doctor as examination
-from shallop_device import terminal
 from shallop_device.cli import options
 
 

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import click
+from shallop_protocol import terminal
 
-from shallop_device import errors, terminal
+from shallop_device import errors
 from shallop_device.cli import options
 from shallop_device.door import client
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+from shallop_protocol import terminal
 
-from shallop_device import enrol, logs, terminal, tls
+from shallop_device import enrol, logs, tls
 from shallop_device.cli import options
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import click
-from shallop_protocol import messages
+from shallop_protocol import messages, terminal
 
-from shallop_device import errors, identity, store, terminal
+from shallop_device import errors, identity, store
 from shallop_device.cli import options
 
 

@@ -11,13 +11,13 @@ _ESCAPES = re.compile(
     r"|\x1b[ -/]*[0-~]"  # the other escapes
 )
 """Escape sequences of ECMA-48, in their 7-bit and 8-bit forms, whole: half of one would remain as litter."""
-_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
+UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
 """What a terminal may obey rather than show, changes of direction, what cannot be seen, and what is no character."""
 
 
 def lines(text: str) -> str:
     """``text`` without any of that; its lines stay lines."""
-    return _UNSAFE.sub("", _ESCAPES.sub("", text).replace("\r\n", "\n").replace("\r", "\n"))
+    return UNSAFE.sub("", _ESCAPES.sub("", text).replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def line(text: str) -> str:
@@ -28,4 +28,4 @@ def line(text: str) -> str:
 def as_json(value: object, indent: int | None = None) -> str:
     """JSON with an escape for each of them, which can only stand in its texts."""
     text = json.dumps(value, indent=indent, default=str, ensure_ascii=False)
-    return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
