@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import httpx
+from shallop_cloud.bench.fleet.ports import free as free_port
 from shallop_cloud.brokers import mosquitto as brokers
 from shallop_cloud.brokers import rules
 from shallop_protocol.topics import Topics
@@ -155,13 +156,6 @@ def find(name: str) -> str:
         package = _PACKAGES.get(name, name)
         raise BenchmarkError(f"{name} is not installed; on Debian: apt install {package}")
     return program
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def wait(what: str, holds: Callable[[], object], within: float = WITHIN_S, poll: float = 0.02) -> None:

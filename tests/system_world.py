@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from shallop_cloud.bench.fleet.ports import free as free_port
 from shallop_cloud.bench.robots import Robot
 from shallop_cloud.brokers import kinds, rules
 from shallop_protocol.topics import Topics
@@ -41,13 +42,6 @@ def wait(what: str, holds: Callable[[], bool], within: float = WITHIN_S) -> None
             last = error
         time.sleep(0.05)
     raise AssertionError(f"after {within} s it is still not so that {what}" + (f" ({last!r})" if last else ""))
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def listens(port: int) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 from shallop_protocol.topics import CLOUD
 
 from shallop_cloud import passwords
-from shallop_cloud.bench.fleet import processes
+from shallop_cloud.bench.fleet import ports, processes
 from shallop_cloud.bench.fleet.api import Api
 from shallop_cloud.bench.fleet.errors import BenchError, Refused
 from shallop_cloud.bench.fleet.processes import SHALLOP, Process
@@ -32,13 +32,14 @@ def claim(listen: Address, what: str) -> Address:
         BenchError: another program uses it.
     """
     host, port = listen
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        with socket.create_server(listen, family=family) as probe:
-            return host, probe.getsockname()[1]
+        if not port:
+            return host, ports.free(host)
+        ports.hold(host, port)
     except OSError as error:
         words = f"the {what} cannot listen on {host}:{port}: {error.strerror}; end what uses it, or name another port"
         raise BenchError(words) from None
+    return listen
 
 
 def spelt(address: Address) -> str:
