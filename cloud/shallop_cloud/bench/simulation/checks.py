@@ -7,7 +7,6 @@ said before is all that counts.
 from __future__ import annotations
 
 import collections
-import math
 from collections.abc import Callable, Collection, Mapping
 from typing import NoReturn
 
@@ -44,7 +43,7 @@ class RobotChecks:
         proven: those that were durably on its disk, whole and in sight, when it said so.
         keeps_all: it never lost its database.
         gates: what must be true of holds and gates; ``trust`` of whom it believes.
-        most_published: gives the highest generation that the cloud knows to have sent to it.
+        most_published: the highest generation that the cloud ever recorded as one that may have left.
     """
 
     def __init__(self, name: str, loads: Mapping[str, Load], tell: Tell, gates: GateChecks, trust: TrustChecks) -> None:
@@ -56,7 +55,7 @@ class RobotChecks:
         self.orders: set[str] = set()
         self.proven: set[str] = set()
         self.keeps_all = True
-        self.most_published: Callable[[], float] = _boundless
+        self.most_published = 0
         self._loads = loads
         self._disk: Disk | None = None
         self._seen: Seen | None = None
@@ -234,10 +233,9 @@ class RobotChecks:
                 self._fail(
                     "S3", f"order {memory.position[1]} was accepted, and the cloud never signed it for this robot"
                 )
-            if memory.position[1] > (published := self.most_published()):
-                self._fail(
-                    "S11", f"order {memory.position[1]} was accepted, the cloud knows to have sent {published:.0f}"
-                )
+            if memory.position[1] > self.most_published:
+                words = f"order {memory.position[1]} was accepted, the cloud recorded {self.most_published} as sent"
+                self._fail("S11", words)
             self._tell(self.name, f"accepted order {memory.position[1]}")
         if memory.position < self._position:
             self._fail("S1", f"order {self._position} was accepted, the database knows {memory.position}")
@@ -385,10 +383,6 @@ def _held(memory: device.Memory) -> dict[str, tuple[Activity, Error]]:
 def _deployment(target: str) -> str:
     """The deployment that a link's text, or the name of a tree, stands for."""
     return target.rpartition("/")[2].partition(".")[0]
-
-
-def _boundless() -> float:
-    return math.inf
 
 
 def _unwatched(*_: object) -> None:

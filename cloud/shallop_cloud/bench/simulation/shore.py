@@ -408,6 +408,8 @@ class Shore:
             after = dataclasses.replace(after, deployments=live)
         taken = record.taken if taken is None else taken
         self.records[wire] = dataclasses.replace(record, device=after, taken=taken, **past)
+        checks = self._robots[wire].checks
+        checks.most_published = max(checks.most_published, after.published)
 
 
 def _past(record: Record, after: cloud.Device) -> dict[str, Any]:
