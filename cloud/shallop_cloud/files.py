@@ -7,6 +7,9 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+DATABASE = "shallop.db"
+"""The SQLite database in a data directory."""
+
 
 def write(path: Path, data: bytes) -> None:
     """Replaces a file, mode 0600: temporary file, fsync, rename, fsync of the directory."""

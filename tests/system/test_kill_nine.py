@@ -142,6 +142,7 @@ def _all(world: World, name: str) -> list[dict[str, str]]:
         cursor = {"cursor": page["next_cursor"]}
 
 
+@pytest.mark.slow
 def test_the_robot_keeps_its_files_while_everything_else_is_gone(world: World) -> None:
     robot = world.add_robot("amr-1")
     assert world.api("POST", "/v1/releases", json=RELEASE).status_code == 201
@@ -164,6 +165,7 @@ def test_the_robot_keeps_its_files_while_everything_else_is_gone(world: World) -
     assert robot.files() == held
 
 
+@pytest.mark.slow
 def test_a_broker_that_forgot_everything_is_told_again(world: World) -> None:
     """The order was out before the broker lost its store; the robot was off and hears of it all the same."""
     robot = world.add_robot("amr-1")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from shallop_cloud import errors, server
+from shallop_cloud import errors, files, server
 from shallop_cloud.cli.parameters import example
 from shallop_cloud.store import moving
 from shallop_cloud.store.database import Database
@@ -32,7 +32,7 @@ def copy_database(data: Path, database: str) -> None:
     Stop the server first. Its data directory stays as it is; start it again with --database, and it goes on where it
     was.
     """
-    if not (data / "shallop.db").exists():
+    if not (data / files.DATABASE).exists():
         raise click.ClickException(f"there is no shallop.db in {data}; name a server's data directory with --data")
     try:
         with (

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from shallop_cloud import files
 from shallop_cloud.cli import exits, groups, output, parameters, settings, tables, words
 from shallop_cloud.cli.parameters import Paging, example
 from shallop_cloud.cli.settings import Settings
@@ -87,7 +88,7 @@ def _recovered(data: Path | None, address: str | None) -> str:
     from shallop_cloud.services import tokens
     from shallop_cloud.store.database import Database
 
-    if data is not None and not (data / "shallop.db").is_file():
+    if data is not None and not (data / files.DATABASE).is_file():
         raise exits.Failure(exits.Exit.NOT_FOUND, f"{data} has no shallop.db; it is no server's data directory")
     try:
         database = Database.in_directory(data) if data is not None else Database.at(str(address))

@@ -14,7 +14,7 @@ import sqlalchemy.event
 import sqlalchemy.exc
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from shallop_cloud import errors
+from shallop_cloud import errors, files
 from shallop_cloud.store import postgres
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -56,7 +56,7 @@ class Database:
     @classmethod
     def in_directory(cls, directory: Path) -> Database:
         """The SQLite database of a data directory, brought up to date."""
-        return cls._up_to_date(f"sqlite:///{directory / 'shallop.db'}")
+        return cls._up_to_date(f"sqlite:///{directory / files.DATABASE}")
 
     @classmethod
     def at(cls, address: str) -> Database:

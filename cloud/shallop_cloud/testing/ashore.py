@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+import functools
+import tempfile
 from collections.abc import Generator
 from pathlib import Path
 
@@ -40,7 +42,7 @@ class Ashore:
 def shore(directory: Path, limits: Limits | None = None, url: str | None = None) -> Generator[Ashore]:
     """A shore with an empty store in ``directory``, or with the PostgreSQL database at ``url``."""
     files.secret(directory / SIGNING_KEY, SEED.hex)
-    database = Database.at(url) if url else Database.in_directory(directory)
+    database = Database.at(url) if url else _new(directory)
     ordered: list[None] = []
     try:
         with database.write() as connection:
@@ -57,3 +59,18 @@ def shore(directory: Path, limits: Limits | None = None, url: str | None = None)
         yield Ashore(made, create_app(made, lambda: Standing(holds=True, connected=True)), ordered)
     finally:
         database.close()
+
+
+def _new(directory: Path) -> Database:
+    file = directory / files.DATABASE
+    if not file.exists():
+        file.write_bytes(_empty())
+    return Database.in_directory(directory)
+
+
+@functools.cache
+def _empty() -> bytes:
+    """A SQLite database with all tables and nothing in them: migrated once, and copied for each test."""
+    with tempfile.TemporaryDirectory() as directory:
+        Database.in_directory(Path(directory)).close()
+        return (Path(directory) / files.DATABASE).read_bytes()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from shallop_protocol.topics import CLOUD
 
-from shallop_cloud import passwords
+from shallop_cloud import files, passwords
 from shallop_cloud.bench.fleet import ports, processes
 from shallop_cloud.bench.fleet.api import Api
 from shallop_cloud.bench.fleet.errors import BenchError, Refused
@@ -20,7 +20,6 @@ from shallop_cloud.bench.fleet.processes import SHALLOP, Process
 from shallop_cloud.link.connection import BrokerUrl, Protocol
 
 START_WITHIN_S = 60.0
-DATABASE = "shallop.db"
 
 Address = tuple[str, int]
 
@@ -191,7 +190,7 @@ class Cloud:
         partial = self.backup_file.with_suffix(".partial")
         partial.unlink(missing_ok=True)
         with (
-            contextlib.closing(sqlite3.connect(self.data / DATABASE)) as source,
+            contextlib.closing(sqlite3.connect(self.data / files.DATABASE)) as source,
             contextlib.closing(sqlite3.connect(partial)) as target,
         ):
             source.backup(target)
@@ -207,8 +206,8 @@ class Cloud:
             raise Refused("there is no backup to restore: make one with `shallop bench cloud backup`")
         self.process.kill()
         for suffix in ("-wal", "-shm"):
-            (self.data / f"{DATABASE}{suffix}").unlink(missing_ok=True)
-        shutil.copyfile(self.backup_file, self.data / DATABASE)
+            (self.data / f"{files.DATABASE}{suffix}").unlink(missing_ok=True)
+        shutil.copyfile(self.backup_file, self.data / files.DATABASE)
         self._come_back()
 
     def _come_back(self) -> None:
