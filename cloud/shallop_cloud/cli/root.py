@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 from collections.abc import Mapping
+from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
@@ -67,7 +69,7 @@ class LazyGroup(groups.Group):
         if (lazy := COMMANDS.get(cmd_name)) is None:
             return None
         try:
-            module = importlib.import_module(f"{__package__}.{lazy.module}")
+            module = _load(f"{__package__}.{lazy.module}")
         except ModuleNotFoundError as error:
             words = f"`shallop {cmd_name}` needs the Python module {error.name}, which is not installed; "
             raise exits.Failure(exits.Exit.FAILED, words + "try: pip install 'shallop-cloud[bench]'") from error
@@ -84,6 +86,16 @@ class LazyGroup(groups.Group):
 
         names = [CompletionItem(name, help=lazy.help) for name, lazy in COMMANDS.items() if name.startswith(incomplete)]
         return [*names, *click.Command.shell_complete(self, ctx, incomplete)]
+
+
+def _load(module: str) -> ModuleType:
+    """Imports it. All that it makes stays; looking for garbage in that, now and at the end, takes a third more."""
+    gc.disable()
+    try:
+        return importlib.import_module(module)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @click.group(
