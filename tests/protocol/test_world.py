@@ -128,7 +128,7 @@ class Fleet(RuleBasedStateMachine):
 
 TestFleet = Fleet.TestCase
 TestFleet.settings = settings(
-    max_examples=250,
+    max_examples=120,
     stateful_step_count=40,
     deadline=None,
     derandomize=True,
@@ -183,7 +183,7 @@ def _after_a_while() -> World:
 
 
 def test_random_walks_keep_the_rules_and_end_in_agreement() -> None:
-    walk_all(range(600))
+    walk_all(range(300))
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ import pytest
 from shallop_cloud.bench.robots import Robot
 from system_world import World, wait
 
+ROUNDS = 60
 PARTS = ("a", "b", "c")
 RELEASE = {
     "version": "1.0.0",
@@ -81,8 +82,8 @@ def _order(world: World, name: str, number: int) -> str | None:
     return answer.json()["id"]
 
 
-@pytest.mark.parametrize("rounds", [6, pytest.param(60, marks=pytest.mark.slow)])
-def test_everything_converges(world: World, rounds: int) -> None:
+@pytest.mark.slow
+def test_everything_converges(world: World) -> None:
     seed = int(os.environ.get("SHALLOP_TEST_SEED", random.randrange(2**32)))
     print(f"SHALLOP_TEST_SEED={seed}")  # noqa: T201  pytest shows it when the test fails
     dice = random.Random(seed)
@@ -90,7 +91,7 @@ def test_everything_converges(world: World, rounds: int) -> None:
     assert world.api("POST", "/v1/releases", json=RELEASE).status_code == 201
     acknowledged: dict[str, list[str]] = {robot.name: [] for robot in robots}
     with Reader(robots[0].root) as first, Reader(robots[1].root) as second:
-        for number in range(rounds):
+        for number in range(ROUNDS):
             for robot in robots:
                 made = _order(world, robot.name, number)
                 if made:
@@ -100,7 +101,7 @@ def test_everything_converges(world: World, rounds: int) -> None:
             victim.kill()
             victim.start()
         wait("the cloud serves again", lambda: world.api("GET", "/v1/health").status_code == 200)
-        last = {robot.name: _order(world, robot.name, rounds) for robot in robots}
+        last = {robot.name: _order(world, robot.name, ROUNDS) for robot in robots}
         for robot in robots:
             acknowledged[robot.name].append(str(last[robot.name]))
             wait(

@@ -62,6 +62,7 @@ def test_trouble_is_reported_and_heals(world: World) -> None:
     assert world.deployment(known["id"])["reason"] is None
 
 
+@pytest.mark.slow
 def test_a_deployment_that_is_withdrawn_before_it_arrives(world: World) -> None:
     robot = world.add_robot("amr-1")
     world.must("release", "create", "-f", str(EXAMPLE / "release.yaml"))
@@ -74,6 +75,7 @@ def test_a_deployment_that_is_withdrawn_before_it_arrives(world: World) -> None:
     assert robot.files() == {}
 
 
+@pytest.mark.slow
 def test_a_monitoring_person_reads_json_on_the_broker(world: World) -> None:
     program = shutil.which("mosquitto_sub")
     if program is None:

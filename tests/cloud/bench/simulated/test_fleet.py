@@ -74,7 +74,7 @@ class World:
         return {name for name in NAMES if self.robots.robot(name).files == files}
 
 
-@pytest.fixture(params=["shared", "own"])
+@pytest.fixture(params=["shared", pytest.param("own", marks=pytest.mark.slow)])
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     start = functools.partial(embedded.broker, config=None, listen=("127.0.0.1", 0), topics=Topics())
     with server.run(server.Settings(data=tmp_path / "cloud", listen=("127.0.0.1", 0)), start) as running:
