@@ -85,10 +85,10 @@ def _listeners(plan: Plan) -> Iterator[str]:
         yield f"keyfile {plan.tls.key}"
         yield "tls_version tlsv1.2"
         if plan.tls.authority:
-            yield "# Robots show a certificate; the name in it (CN) is the device id, and no password is asked for."
+            yield "# Robots show a certificate besides their password, which says who they are. By certificates alone"
+            yield "# a robot that is revoked would stay connected, and a certificate named cloud would be the cloud."
             yield f"cafile {plan.tls.authority}"
             yield "require_certificate true"
-            yield "use_identity_as_username true"
         if plan.tls.revoked:
             yield f"crlfile {plan.tls.revoked}"
     if plan.inner:

@@ -34,7 +34,11 @@ _file = click.Path(path_type=Path, dir_okay=False, exists=True)
 @click.option("--key", type=_file, help="Its private key.")
 @click.option("--ca", type=_file, help="The authority that signs the robots' certificates.")
 @click.option("--crl", type=_file, help="Its list of revoked certificates.")
-@click.option("--client-certificates", is_flag=True, help="Robots show a certificate instead of a password.")
+@click.option(
+    "--client-certificates",
+    is_flag=True,
+    help="Robots show a certificate: on mosquitto besides their password, elsewhere in its place.",
+)
 @click.option("--topic-root", default=DEFAULT_ROOT, show_default=True, help="The root of all topics.")
 @click.option("--api", metavar="URL", default="http://127.0.0.1:8080", show_default=True,
               help="The cloud, for a broker that asks it who may connect.")  # fmt: skip

@@ -1,4 +1,4 @@
-"""mosquitto as `shallop broker config mosquitto` sets it up for a network: TLS, by passwords or by certificates."""
+"""mosquitto as `shallop broker config mosquitto` sets it up for a network: TLS, robots with certificates or without."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import pytest
 import system_world
 from certificates_world import Authority
 from cloud.bench.raw_mqtt import BOUND, password_of, settings_for
+from paho.mqtt.enums import MQTTProtocolVersion
 from shallop_cloud.brokers.check import probes
-from shallop_cloud.brokers.check.peer import Account, Broker, Deadline
+from shallop_cloud.brokers.check.peer import Account, Broker, Deadline, NoAnswer, Peer
 from shallop_cloud.brokers.check.rig import Rig
 from shallop_cloud.brokers.check.verdicts import Verdict
 from shallop_cloud.cli import main
@@ -23,7 +24,7 @@ USERS = ["cloud", "monitor", "dev-a", "dev-b"]
 SUBJECTS = ("accounts", "strangers", "client id", "publish", "subscribe")
 
 
-@pytest.fixture(params=["passwords", "certificates"])
+@pytest.fixture(params=["passwords", "passwords and certificates"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[int, bool]]:
     """Its port for robots, and whether they show certificates."""
     program = system_world.find_mosquitto()
@@ -36,8 +37,8 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[int,
     (tmp_path / "mqtt").mkdir()
     settings_for(tmp_path / "mqtt", USERS).password_file.rename(tmp_path / "mqtt" / "passwords")
     port, inner = system_world.free_port(), system_world.free_port()
-    by_certificate = request.param == "certificates"
-    asked = ["--client-certificates", "--ca", str(authority.file)] if by_certificate else []
+    certified = request.param != "passwords"
+    asked = ["--client-certificates", "--ca", str(authority.file)] if certified else []
     listening = ["--listen", f"127.0.0.1:{port}", "--inner", f"127.0.0.1:{inner}"]
     where = ["--data", str(tmp_path), "--cert", str(certificate), "--key", str(key)]
     assert main(["broker", "config", "mosquitto", *where, *listening, *asked]) == 0
@@ -46,18 +47,17 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[int,
     running.start()
     try:
         system_world.wait("it listens", lambda: system_world.listens(port) and system_world.listens(inner), BOUND)
-        yield port, by_certificate
+        yield port, certified
     finally:
         running.end()
 
 
 def test_robots_and_strangers(place, tmp_path):
-    port, by_certificate = place
+    port, certified = place
 
     def account(user: str) -> Account:
-        if by_certificate:
-            return Account(user, "", tmp_path / f"{user}.pem", tmp_path / f"{user}.key")
-        return Account(user, password_of(user))
+        shown = (tmp_path / f"{user}.pem", tmp_path / f"{user}.key") if certified else ()
+        return Account(user, password_of(user), *shown)
 
     broker = Broker("127.0.0.1", port, True, tmp_path / "ca.pem", Deadline(50))
     rig = Rig(broker, Topics(), account("cloud"), (account("dev-a"), account("dev-b")))
@@ -68,10 +68,9 @@ def test_robots_and_strangers(place, tmp_path):
 
 
 def test_the_cloud(place, tmp_path):
-    port, by_certificate = place
-    account = ("", "") if by_certificate else ("cloud", password_of("cloud"))
-    own = (tmp_path / "cloud.pem", tmp_path / "cloud.key") if by_certificate else None
-    url = BrokerUrl("127.0.0.1", port, *account, True, (tmp_path / "ca.pem").read_text(), own)
+    port, certified = place
+    own = (tmp_path / "cloud.pem", tmp_path / "cloud.key") if certified else None
+    url = BrokerUrl("127.0.0.1", port, "cloud", password_of("cloud"), True, (tmp_path / "ca.pem").read_text(), own)
     heard: list[bytes] = []
     up = threading.Event()
     hello = Topics().hello
@@ -83,3 +82,23 @@ def test_the_cloud(place, tmp_path):
         system_world.wait("it hears itself", lambda: heard == [b"here"], BOUND)
     finally:
         link.stop()
+
+
+@pytest.mark.parametrize("place", ["passwords and certificates"], indirect=True)
+def test_a_certificate_and_a_password_are_both_asked_for_and_the_password_says_who_it_is(place, tmp_path):
+    port, _ = place
+    broker = Broker("127.0.0.1", port, True, tmp_path / "ca.pem", Deadline(50))
+    own, other = ((tmp_path / f"{user}.pem", tmp_path / f"{user}.key") for user in ("dev-a", "cloud"))
+
+    def connects(account: Account) -> bool:
+        try:
+            Peer(broker, account, account.user, MQTTProtocolVersion.MQTTv311).close()
+        except NoAnswer:
+            return False
+        return True
+
+    assert connects(Account("dev-a", password_of("dev-a"), *own))
+    assert not connects(Account("dev-a", password_of("dev-a")))
+    assert not connects(Account("dev-a", "", *own))
+    assert not connects(Account("dev-a", password_of("dev-b"), *own))
+    assert not connects(Account("cloud", "", *other)), "a certificate makes nobody the cloud"
