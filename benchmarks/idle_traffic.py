@@ -1,9 +1,10 @@
 """What an agent sends and hears while nothing happens, by the month: MQTT's bytes, and those of TCP and IP with them.
 
-The real agent speaks to a real mosquitto through a proxy that knows where MQTT packets end. Each thing that happens
-while idle is made to happen often: pings, words of presence, reports; the packets are the same, only the pauses between
-them are shorter. The kernel's own count of segments (TCP_INFO) says what TCP adds: 52 bytes of headers for each, and
-each acknowledgement that travels alone. A month is 30 days with one connection a day.
+The real agent speaks to a real mosquitto through a proxy that knows where MQTT packets end. The broker keeps its order
+and the key list for it, and a client in the cloud's place answers its questions. Each thing that happens while idle is
+made to happen often: pings, words of presence, reports with their answers; the packets are the same, only the pauses
+between them are shorter. The kernel's own count of segments (TCP_INFO) says what TCP adds: 52 bytes of headers for
+each, and each acknowledgement that travels alone. A month is 30 days with one connection a day.
 """
 
 from __future__ import annotations
@@ -24,8 +25,12 @@ from pathlib import Path
 from typing import Any
 
 import harness
+import paho.mqtt.client as mqtt
+from paho.mqtt import enums
 from shallop_device import settings, testing
-from shallop_protocol import strict_json
+from shallop_protocol import ids, strict_json
+from shallop_protocol.desired import Desired
+from shallop_protocol.topics import Kind, Topics
 
 MONTH_S = 30 * 86_400
 CONNECTIONS = 30
@@ -126,7 +131,7 @@ class Proxy:
         while (length := _packet(data)) is not None and len(data) >= length:
             name = _PACKETS.get(data[0] >> 4, "other")
             if name == "PUBLISH":
-                name += " presence" if b"/presence" in data[:80] else " other"
+                name += " " + next((kind.value for kind in Kind if f"/{kind.value}".encode() in data[:80]), "other")
             with self._lock:
                 self._count.packets[name] += 1
                 self._count.octets[name] += length
@@ -169,16 +174,18 @@ def measure(where: Path, seconds: float) -> dict[str, Any]:
     never = {"keepalive_s": 3600, "presence_s": 86_400, "heartbeat_s": 86_400}
     with harness.running(harness.mosquitto(where, port), lambda: harness.answers(port)):
         proxy = Proxy(port)
-        _enrol(where, proxy.port)
-        with _agent(where, proxy, never):
-            connecting = proxy.count()
-        pings = _watch(where, proxy, {**never, "keepalive_s": 5}, seconds)
-        presences = _watch(where, proxy, {**never, "presence_s": 1}, seconds)
-        reports = _watch(where, proxy, {**never, "presence_s": 1, "heartbeat_s": 1}, seconds)
+        shore = testing.Shore()
+        order = _enrol(where, shore, proxy.port)
+        with _cloud(shore, order, port):
+            with _agent(where, proxy, never):
+                connecting = proxy.count()
+            pings = _watch(where, proxy, {**never, "keepalive_s": 5}, seconds)
+            presences = _watch(where, proxy, {**never, "presence_s": 1}, seconds)
+            reports = _watch(where, proxy, {**never, "presence_s": 1, "heartbeat_s": 1}, seconds)
     each = {
         "ping": _each(pings, "PINGREQ"),
         "presence": _each(presences, "PUBLISH presence"),
-        "report": _each(reports, "PUBLISH other"),
+        "report": _each(reports, "PUBLISH report"),
         "connection": {"mqtt": connecting.mqtt, "ip": connecting.ip, "packets": connecting.packets.total()},
     }
     for name in ("mqtt", "ip", "packets"):  # a heartbeat of one second says presence as well
@@ -235,20 +242,46 @@ def _agent(where: Path, proxy: Proxy, link: dict[str, int]) -> Generator[None]:
 
 def _is_idle(proxy: Proxy) -> bool:
     now = proxy.count().packets
-    return now["SUBACK"] == 1 and now["PUBACK"] >= 2 and now["PUBACK"] == now["PUBLISH presence"] + now["PUBLISH other"]
+    published = sum(number for name, number in now.items() if name.startswith("PUBLISH"))
+    return bool(now["SUBACK"] == 1 and now["PUBLISH echo"]) and now["PUBACK"] == published
 
 
-def _enrol(where: Path, port: int) -> None:
-    """A robot with one deployment in force, after as many others as a report may speak of."""
-    shore = testing.Shore()
+@contextlib.contextmanager
+def _cloud(shore: testing.Shore, order: Desired, port: int) -> Generator[None]:
+    """What the broker keeps for the robot, and an answer to each of its questions."""
+    topics, device = Topics(), ids.on_wire(shore.device)
+
+    def answer(client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
+        report = testing.read_report(message.payload)
+        if report.nonce is not None and not message.retain:
+            client.publish(topics.of(device, Kind.ECHO), shore.echo(report), qos=1)
+
+    client = mqtt.Client(enums.CallbackAPIVersion.VERSION2, "cloud")
+    client.on_message = answer
+    client.connect("127.0.0.1", port)
+    client.loop_start()
+    try:
+        client.subscribe(topics.of(device, Kind.REPORT), qos=1)
+        client.publish(topics.keys, shore.key_list, qos=1, retain=True)
+        client.publish(topics.of(device, Kind.DESIRED), shore.seal(order), qos=1, retain=True).wait_for_publish(10)
+        yield
+    finally:
+        client.disconnect()
+        client.loop_stop()
+
+
+def _enrol(where: Path, shore: testing.Shore, port: int) -> Desired:
+    """A robot with one deployment in force, after as many others as a report may speak of; the newest order."""
     robot = testing.Robot(where, shore)
     robot.boot()
-    for number in range(FINISHED + 1):
-        robot.take(shore.order(shore.manifest({"nav2/params.yaml": f"speed: {number}\n"})))
+    orders = [shore.order(shore.manifest({"nav2/params.yaml": f"speed: {n}\n"})) for n in range(FINISHED + 1)]
+    for order in orders:
+        robot.take(order)
         robot.settle()
     robot.store.begin_enrolment("http://127.0.0.1", where / "root", "token")
     robot.store.finish_enrolment(strict_json.dumps(shore.answer(f"mqtt://127.0.0.1:{port}")))
     robot.store.close()
+    return orders[-1]
 
 
 if __name__ == "__main__":

@@ -172,6 +172,7 @@ class Agent:
         self._noise_at = begun
         self._refusals = 0
         self._say_again = False
+        self._expects_kept = False
         self._in_flight: _InFlight | None = None
         self._quiet_until = 0.0
 
@@ -213,9 +214,7 @@ class Agent:
             case inbox.Acknowledged(connection) if connection == self._connection:
                 self._settle(item)
             case inbox.Ordered(payload):
-                said = self._store.report
-                self._worker.take(payload)
-                self._say_again |= self._store.report is said
+                self._take(payload)
             case inbox.Greeted(payload):
                 self._plan_answer(payload)
             case inbox.Echoed(payload):
@@ -275,6 +274,15 @@ class Agent:
             asks_at,
         )
         return max(0.0, min(moment for moment in due if moment is not None) - self._clock.monotonic())
+
+    def _take(self, payload: bytes) -> None:
+        """An order that changes nothing is answered by the report: somebody missed that. But the first on a connection
+        is the one that the broker keeps, which is answered by what was said when the connection was made.
+        """
+        said = self._store.report
+        self._worker.take(payload)
+        self._say_again |= self._store.report is said and not self._expects_kept
+        self._expects_kept = False
 
     def _open(self) -> None:
         self._open_at = None
@@ -348,6 +356,7 @@ class Agent:
         self._worker.passage.online(self._online_since)
         self._repeat(asks=True)
         self._say_again = True  # the report that there is, if the disk did not take a newer one
+        self._expects_kept = True
         self._say_online()
 
     def _say_online(self) -> None:
