@@ -23,7 +23,7 @@ def database_url() -> None:
     """SQLite: nothing here depends on the kind of database."""
 
 
-EXAMPLES = 30
+EXAMPLES = 12
 """Requests of each kind that are made up for each operation, besides those at the bounds of what it takes."""
 SYNTAX = {"request_invalid", "json_invalid", "content_type_unsupported"}
 """What the document can say is said there. Whatever else is wrong with a request has another code."""

@@ -29,17 +29,21 @@ LONG = (
     Small("fails-health-twice", (FAILS_HEALTH,), faults=2, kinds=NO_RESTORE),
     Small("withdrawn-restored", (GOOD,), faults=1, kinds=RESTORE),
     Small("fails-health-restored", (FAILS_HEALTH,), faults=1),
+    Small("two-on-trial", (GOOD, ON_TRIAL), faults=1, kinds=("power cut", "damage"), archives=False),
+    Small("trial-after-trial", (ON_TRIAL, ON_TRIAL), faults=0),
+    Small("again-restored", (GOOD,), faults=1, kinds=RESTORE, archives=False, again=(GOOD,)),
+    Small("two-retired", (GOOD, FAILS_HEALTH), faults=1, kinds=("power cut",), archives=False, retires=True),
+)
+"""Those that take up to a minute, for the long run of the tests."""
+
+LONGEST = (
     Small("overtaking-once", (GOOD,), faults=1, room=2),
     Small("two-good", (GOOD, GOOD), faults=1, kinds=NO_RESTORE),
     Small("two-fails-check", (GOOD, FAILS_CHECK), faults=1, kinds=NO_RESTORE),
     Small("two-fails-health", (GOOD, FAILS_HEALTH), faults=1, kinds=NO_RESTORE),
     Small("two-twice", (GOOD, FAILS_HEALTH), faults=2, kinds=NO_RESTORE, archives=False),
-    Small("two-on-trial", (GOOD, ON_TRIAL), faults=1, kinds=("power cut", "damage"), archives=False),
-    Small("trial-after-trial", (ON_TRIAL, ON_TRIAL), faults=0),
     Small("two-restored", (GOOD, FAILS_HEALTH), faults=1, kinds=RESTORE, archives=False),
-    Small("again-restored", (GOOD,), faults=1, kinds=RESTORE, archives=False, again=(GOOD,)),
-    Small("two-retired", (GOOD, FAILS_HEALTH), faults=1, kinds=("power cut",), archives=False, retires=True),
 )
-"""Those that take longer. Together with the brief ones they are all that is searched."""
+"""Those that take longer, for ``make model-check``."""
 
-ALL = {world.name: world for world in (*BRIEF, *LONG)}
+ALL = {world.name: world for world in (*BRIEF, *LONG, *LONGEST)}

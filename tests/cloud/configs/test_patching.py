@@ -472,7 +472,7 @@ def test_any_document_any_operations(value: Any, news: list[Any], choose: random
 
 
 @pytest.mark.slow
-@settings(max_examples=5_000, deadline=None)
+@settings(max_examples=2_000, deadline=None)
 @given(*anything)
 def test_any_document_any_operations_at_length(
     value: Any, news: list[Any], choose: random.Random, format_: Format
