@@ -234,7 +234,6 @@ def record_reports(
     changes: list[devices.Change] = []
     again: list[str] = []
     echoes: list[echo.Echo] = []
-    said: list[lagging.Said] = []
     unknown = 0
     for device, report, data in reports:
         before = recorded.get(device)
@@ -248,8 +247,8 @@ def record_reports(
         if after is before:
             continue
         recorded[device] = after
-        changes.append(devices.Change(before, after, devices.Cause("device", at, report.at), heard=data))
-        said.append(_said(before, after, report))
+        cause = devices.Cause("device", at, report.at)
+        changes.append(devices.Change(before, after, cause, heard=data, said=_said(before, after, report)))
         if report.nonce is not None:
             echoes.append(
                 echo.Echo(device=report.device, nonce=report.nonce, epoch=after.epoch, generation=after.generation)
@@ -257,7 +256,6 @@ def record_reports(
         if before.incarnation != after.incarnation and not after.in_sync:
             again.append(device)
     moved = devices.save_many(connection, changes)
-    lagging.record(connection, said, at)
     ordered = any(change.before.generation != change.after.generation for change in changes)
     return Recorded(ordered, again, echoes, moved, changed=bool(changes), unknown=unknown)
 
@@ -265,7 +263,6 @@ def record_reports(
 def _said(before: cloud.Device, after: cloud.Device, report: messages.Report) -> lagging.Said:
     """What a report says of what reaches its device: held against the order that was out before it came."""
     return lagging.Said(
-        device=after.id,
         keys=report.keys,
         stale=report.stale,
         behind=after.reported < before.published,

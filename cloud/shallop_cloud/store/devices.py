@@ -370,12 +370,15 @@ def _statuses(target: str, activity: str, error: str) -> Statuses:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Change:
-    """Two values of one device, and what changed it: an operator's act, or a report, which is kept as it came."""
+    """Two values of one device, and what changed it: an operator's act, or a report, which is kept as it came, with
+    what it says of what reaches the device.
+    """
 
     before: cloud.Device
     after: cloud.Device
     cause: Cause
     heard: bytes | None = None
+    said: lagging.Said | None = None
 
 
 def save_many(connection: sa.Connection, changes: Sequence[Change]) -> list[dict[str, Any]]:
@@ -416,7 +419,7 @@ _LIVED = ("target", "activity", "error", "reason", "attempts", "ordered", "ended
 _STAMPS = ("queued_at", "deployed_at", "archived_at")
 """When a deployment first came to where it is, or ran through in one report."""
 
-_UPDATE_DEVICE = prepared.update_by_id(tables.devices, _DECIDED, _SEEN)
+_UPDATE_DEVICE = prepared.update_by_id(tables.devices, _DECIDED, _SEEN, lagging.VALUES)
 _UPDATE_DEPLOYMENT = prepared.update_by_id(tables.deployments, _LIVED, _STAMPS)
 
 
@@ -440,6 +443,7 @@ def _device_row(change: Change) -> dict[str, Any]:
         "report": prepared.Written(heard.decode()) if heard else None,
         "reported_at": at if heard else None,
         "last_heard_at": at if heard else None,
+        **lagging.row(change.said, at),
     }
 
 

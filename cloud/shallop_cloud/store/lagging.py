@@ -10,12 +10,12 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import enum
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
 
-from shallop_cloud.store import prepared, tables
+from shallop_cloud.store import tables
 
 GRACE = datetime.timedelta(minutes=2)
 """An order and a report may cross. A device that is connected answers within seconds."""
@@ -43,48 +43,40 @@ class Said:
         moved: it knows a later one than the report before.
     """
 
-    device: str
     keys: int
     stale: bool
     behind: bool
     moved: bool
 
 
-def record(connection: sa.Connection, said: Iterable[Said], at: datetime.datetime) -> None:
-    """Records what the reports say that came now, in their order."""
-    rows = [
-        {
-            "device": each.device,
-            "said_keys": each.keys,
-            "said_stale": each.stale,
-            "lags": each.stale or each.behind,
-            "anew": each.moved,
-            "at": at,
-        }
-        for each in said
-    ]
-    _RECORD.execute(connection, rows)
-
-
 _COLUMN = tables.devices.c
-_LAGS: sa.BindParameter[bool] = sa.bindparam("lags", type_=sa.Boolean)
-_ANEW: sa.BindParameter[bool] = sa.bindparam("anew", type_=sa.Boolean)
+_LAGS, _ANEW, _STALE = (sa.cast(sa.bindparam(name), sa.Boolean) for name in ("lags", "anew", "said_stale"))
+"""Cast, because PostgreSQL has no other way to know the type of a null."""
 _AT: sa.BindParameter[datetime.datetime] = sa.bindparam("at", type_=tables.Time)
-_KEYS: sa.BindParameter[int] = sa.bindparam("said_keys", type_=sa.BigInteger)
-_STALE: sa.BindParameter[bool] = sa.bindparam("said_stale", type_=sa.Boolean)
-_SINCE = sa.case((sa.not_(_LAGS), sa.null()), (_ANEW, _AT), else_=sa.func.coalesce(_COLUMN.lagging_since, _AT))
-_NEWS = sa.or_(
-    _COLUMN.key_list != _KEYS,
-    _COLUMN.stale != _STALE,
-    sa.and_(_COLUMN.lagging_since.is_(None), _LAGS),
-    sa.and_(_COLUMN.lagging_since.is_not(None), sa.or_(sa.not_(_LAGS), _ANEW)),
-)
-_RECORD = prepared.Prepared(
-    tables.devices.update()
-    .where(_COLUMN.id == sa.bindparam("device"), _NEWS)
-    .values(key_list=_KEYS, stale=_STALE, lagging_since=_SINCE)
-)
-"""Nearly every report changes none of it, and no row is written then."""
+VALUES: Mapping[str, sa.ColumnElement[Any]] = {
+    "key_list": sa.func.coalesce(sa.bindparam("said_keys", type_=sa.BigInteger), _COLUMN.key_list),
+    "stale": sa.func.coalesce(_STALE, _COLUMN.stale),
+    "lagging_since": sa.case(
+        (_LAGS.is_(None), _COLUMN.lagging_since),
+        (sa.not_(_LAGS), sa.null()),
+        (_ANEW, _AT),
+        else_=sa.func.coalesce(_COLUMN.lagging_since, _AT),
+    ),
+}
+"""What becomes of a device's columns when a report says something, for the statement that writes the rest of it."""
+
+
+def row(said: Said | None, at: datetime.datetime) -> dict[str, Any]:
+    """The binds of ``VALUES``. Without a report, all stays as it is."""
+    if said is None:
+        return {"said_keys": None, "said_stale": None, "lags": None, "anew": None, "at": at}
+    return {
+        "said_keys": said.keys,
+        "said_stale": said.stale,
+        "lags": said.stale or said.behind,
+        "anew": said.moved,
+        "at": at,
+    }
 
 
 def of(row: sa.RowMapping, at: datetime.datetime) -> Reason | None:
