@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from shallop_device import agent
 from system_world import wait
 from torture import operators, readers, reading, torture_world
 from torture.checker import RULES, Violation, check
@@ -24,10 +25,10 @@ SETTLED_WITHIN_S = 90.0
 connection that hangs is noticed after 45 s."""
 SHOWN = 5
 """So many violations of a rule are printed."""
-ECHO_S = 1.0
-ECHOES_WITHIN_S = 10.0
-"""How long after that something may still be on its way: the rest of what was queued, wills that come late. It is over
-when nothing passed for ``ECHO_S``."""
+ECHO_S = agent.HELLO_GAP_CAP_S + 1.0
+ECHOES_WITHIN_S = 60.0
+"""How long after that something may still be on its way: the rest of what was queued, wills that come late, and the
+answer to the last of many hellos, which a robot puts off. It is over when nothing passed for ``ECHO_S``."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
