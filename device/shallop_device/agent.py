@@ -264,15 +264,8 @@ class Agent:
         timers = (self._report_again.at, self._present_again.at, self._check_again.at)
         freshness = self._worker.freshness
         asks_at = freshness.ask_at if self._is_online else None
-        due = (
-            *timers,
-            self._worker.wake_at,
-            self._open_at,
-            self._hello_at,
-            self._publish_at(),
-            freshness.look_at,
-            asks_at,
-        )
+        own = (self._open_at, self._hello_at, self._publish_at())
+        due = (*timers, *own, self._worker.wake_at, freshness.look_at, asks_at)
         return max(0.0, min(moment for moment in due if moment is not None) - self._clock.monotonic())
 
     def _take(self, payload: bytes) -> None:
