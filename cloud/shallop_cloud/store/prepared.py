@@ -6,7 +6,6 @@ parameters, looks up each one's type, and converts each value anew, though most 
 
 from __future__ import annotations
 
-import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -63,7 +62,7 @@ def update_by_id(
     table: sa.Table,
     columns: Sequence[str],
     kept: Sequence[str] = (),
-    more: Mapping[str, sa.ColumnElement[Any]] = types.MappingProxyType({}),
+    more: Mapping[str, sa.ColumnElement[Any]] | None = None,
 ) -> Prepared:
     """The UPDATE of these columns, each bound by its name, in the row whose id is the bind ``key``.
 
@@ -74,7 +73,7 @@ def update_by_id(
     # A bind may not have the name of a column that the same statement sets, so it has another until it is compiled.
     binds = {name: sa.bindparam(f"{_SET}{name}", type_=table.c[name].type) for name in (*columns, *kept)}
     values = {name: sa.func.coalesce(bind, table.c[name]) if name in kept else bind for name, bind in binds.items()}
-    return Prepared(table.update().where(table.c.id == sa.bindparam("key")).values({**values, **more}))
+    return Prepared(table.update().where(table.c.id == sa.bindparam("key")).values({**values, **(more or {})}))
 
 
 _SET = "set_"
