@@ -22,6 +22,7 @@ from typing import Any, Literal
 import harness
 import httpx
 import scale_store
+import structlog
 from fastapi.testclient import TestClient
 from shallop_cloud.testing import ashore
 
@@ -136,6 +137,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     if min(chosen.devices) < 100 or chosen.repeat < 1:
         parser.error("--devices are at least 100, and --repeat at least 1")
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # the API runs in this process
     load_before = round(os.getloadavg()[0], 2)
     measured = measure(chosen.engine, chosen)
     worst = max(

@@ -1,12 +1,14 @@
 """Plants known mistakes in a copy of the source, one at a time, and sees that the simulation finds each of them.
 
-``python tests/planted/run.py [NAME …]``. Each ``NAME.patch`` beside this file is one mistake. The tree without any of
-them must come through the same seeds unharmed. Ends with 1 if a mistake was not found, a patch does not apply, or the
-simulation finds something in the tree as it is.
+``python tests/planted/run.py [NAME …]``. Each ``NAME.patch`` beside this file is one mistake. Without names all are
+planted, and the tree without any of them must come through the same seeds unharmed; ``--planted-only`` leaves that out,
+for who has just seen it. Ends with 1 if a mistake was not found, a patch does not apply, or the simulation finds
+something in the tree as it is.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import shutil
@@ -14,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 SEEDS = 500
@@ -39,12 +42,16 @@ class PlantingError(Exception):
     """A patch that does not apply, or a simulation that does not run."""
 
 
-def main(names: list[str]) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Plants those mistakes, or all of them, and gives the exit code."""
-    patches = [HERE / f"{name}.patch" for name in names] or sorted(HERE.glob("*.patch"))
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help="a mistake, as its patch is called (default: all)")
+    parser.add_argument("--planted-only", action="store_true", help="not also the tree without any of them")
+    chosen = parser.parse_args(arguments)
+    patches = [HERE / f"{name}.patch" for name in chosen.names] or sorted(HERE.glob("*.patch"))
     found = 0
     try:
-        is_sound = bool(names) or report("the tree as it is", None, must_be_found=False)
+        is_sound = bool(chosen.names) or chosen.planted_only or report("the tree as it is", None, must_be_found=False)
         for patch in patches:
             found += report(patch.stem, patch, must_be_found=True)
     except PlantingError as error:
@@ -123,4 +130,4 @@ def plant(copy: Path, patch: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

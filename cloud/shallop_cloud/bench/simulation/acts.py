@@ -46,7 +46,7 @@ MEANINGS: dict[Fault, str] = {
     Fault.OFFLINE: "nothing passes between a robot and the broker for a while; both, or neither, know at once",
     Fault.BAD_LINES: "the broker delivers twice, late, in another order, or forgets what it acknowledged",
     Fault.POISON: "bytes that are no message, or no order for this robot, come from the broker",
-    Fault.HOSTILE: "the broker gives old orders and key lists, or none, or orders by keys that leaked and do not count",
+    Fault.HOSTILE: "the broker gives old orders and key lists, nothing, echoes alone, or orders by keys that leaked",
     Fault.BROKER_RESTART: "the broker restarts; of the retained messages some are older, or gone",
     Fault.BROKER_WIPE: "the broker forgets every retained message",
     Fault.CLOUD_KILL: "the cloud dies before its n-th commit or message, and comes back",

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Protocol
+
+from shallop_protocol.topics import Kind
 
 from shallop_cloud.bench.simulation.timeline import Timeline
 
@@ -153,7 +155,7 @@ class Line:
 
     def deliver(self, message: Message) -> None:
         """The broker sends a message to the client, unless it holds it back."""
-        if self.client in self._broker.withheld:
+        if message.topic.rpartition("/")[2] in self._broker.withheld.get(self.client, ()):
             return
         self.down(lambda: self._peer.delivered(message))
 
@@ -184,7 +186,7 @@ class Broker:
         is_up: it answers.
         kept: its retained messages by topic; ``former`` are those before them.
         unreachable: the clients that are cut off.
-        withheld: the clients that get nothing of what the cloud says.
+        withheld: the kinds of messages that it holds back, for each client to whom it does that.
         mood: what it does beyond what it should.
         heard: how many messages were published, by topic.
     """
@@ -196,7 +198,7 @@ class Broker:
         self.kept: dict[str, bytes] = {}
         self.former: dict[str, bytes] = {}
         self.unreachable: set[str] = set()
-        self.withheld: set[str] = set()
+        self.withheld: dict[str, Collection[Kind]] = {}
         self.mood = Mood()
         self.heard: dict[str, int] = {}
         self._rng = rng

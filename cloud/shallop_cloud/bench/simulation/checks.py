@@ -17,6 +17,7 @@ from shallop_protocol.statuses import Activity, Error, Statuses, Target, may_bec
 from shallop_cloud.bench.simulation import wishes
 from shallop_cloud.bench.simulation.cargo import Load
 from shallop_cloud.bench.simulation.disk import Disk, Seen
+from shallop_cloud.bench.simulation.freshness_checks import FreshnessChecks
 from shallop_cloud.bench.simulation.gate_checks import GateChecks
 from shallop_cloud.bench.simulation.trust_checks import TrustChecks
 from shallop_cloud.bench.simulation.violation import Violation
@@ -42,14 +43,23 @@ class RobotChecks:
         signed: the deployments that the cloud ever signed for it; ``orders`` the digests of the orders.
         proven: those that were durably on its disk, whole and in sight, when it said so.
         keeps_all: it never lost its database.
-        gates: what must be true of holds and gates; ``trust`` of whom it believes.
+        gates: what must be true of holds and gates; ``trust`` of whom it believes; ``fresh`` of what it takes for new.
         most_published: the highest generation that the cloud ever recorded as one that may have left.
     """
 
-    def __init__(self, name: str, loads: Mapping[str, Load], tell: Tell, gates: GateChecks, trust: TrustChecks) -> None:
+    def __init__(
+        self,
+        name: str,
+        loads: Mapping[str, Load],
+        tell: Tell,
+        gates: GateChecks,
+        trust: TrustChecks,
+        fresh: FreshnessChecks,
+    ) -> None:
         self.name = name
         self.gates = gates
         self.trust = trust
+        self.fresh = fresh
         self._tell = tell
         self.signed: set[str] = set()
         self.orders: set[str] = set()
@@ -145,6 +155,7 @@ class RobotChecks:
         """S1: what was accepted is still known."""
         self._tell(self.name, "starts")
         self.gates.started()
+        self.fresh.started()
         self._store = memory
         self._check_position(memory.memory)
         self._held = _held(memory.memory)

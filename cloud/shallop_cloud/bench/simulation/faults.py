@@ -18,6 +18,9 @@ from shallop_cloud.bench.simulation.timeline import Timeline
 
 PATIENCE_S = (2.0, 60.0, 600.0)
 """What is to strike before a step strikes after one of these, in seconds, if there was no such step."""
+EVERYTHING = topics.TO_DEVICE | topics.TO_ALL
+ORDERS = EVERYTHING - {Kind.ECHO}
+"""What a broker holds back that wants nobody to notice: the answers that say whether all is well come through."""
 _STRANGER = dsse.signer_from_seed(bytes(range(1, 33)))
 _YEARS_50 = 50 * 365.25 * 86_400.0
 
@@ -170,11 +173,11 @@ class Faults:
         self._broker.publish(Message(TOPICS.of(wire, Kind.ECHO), chances[act.pick % len(chances)]))
 
     def _be_hostile(self, act: Act) -> None:
-        """Withholds what the cloud says to a robot, or says something else in its place."""
+        """Withholds what the cloud says to a robot, perhaps all but echoes, or says something else in its place."""
         robot, ring = self._by_number[act.robot], self._shore.ring
         if act.pick % 4 == 0:
-            self._broker.withheld.add(robot.wire)
-            self._timeline.after(act.seconds, lambda: self._broker.withheld.discard(robot.wire))
+            self._broker.withheld[robot.wire] = EVERYTHING if act.pick % 8 else ORDERS
+            self._timeline.after(act.seconds, lambda: self._give_again(robot.wire))
         elif self._broker.is_up:
             lists = [Message(TOPICS.keys, each, retain=True) for each in ring.former]
             topic = TOPICS.of(robot.wire, Kind.DESIRED)
@@ -184,6 +187,10 @@ class Faults:
             chances = (former, lists, forged)[act.pick % 3]
             if chances:
                 self._broker.publish(chances[act.pick // 3 % len(chances)])
+
+    def _give_again(self, wire: str) -> None:
+        if not self.is_over:
+            self._broker.withheld.pop(wire, None)
 
     def _restart_broker(self, act: Act) -> None:
         rng = random.Random(act.pick)  # noqa: S311  made to be repeated

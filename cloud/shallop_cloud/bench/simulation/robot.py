@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlite_utils
-from shallop_device import agent, applier, files, identity, inbox, link, schema, store, worker
+from shallop_device import agent, applier, files, freshness, identity, inbox, link, schema, store, worker
 from shallop_protocol import device, ids, keys, messages, topics, trust
 from shallop_protocol.topics import Kind
 
@@ -25,6 +25,7 @@ from shallop_cloud.bench.simulation.broker import Broker, Line, Message
 from shallop_cloud.bench.simulation.cargo import Fate, Load
 from shallop_cloud.bench.simulation.checks import RobotChecks, Tell
 from shallop_cloud.bench.simulation.disk import Disk
+from shallop_cloud.bench.simulation.freshness_checks import FreshnessChecks
 from shallop_cloud.bench.simulation.gate_checks import GateChecks
 from shallop_cloud.bench.simulation.kernel import Kernel
 from shallop_cloud.bench.simulation.key_ring import KeyRing
@@ -131,6 +132,7 @@ class Robot:
         seed: str,
         tell: Tell,
         nature: Nature = software.PLAIN,
+        limits: freshness.Limits = freshness.STANDARD,
     ) -> None:
         self.number = number
         self.device = ids.make(ids.Prefix.DEVICE, number.to_bytes(ids.RANDOM_BYTES, "big"))
@@ -161,7 +163,9 @@ class Robot:
         self._loads = loads
         self._tell = tell
         gates = GateChecks(name, nature.rules, loads, timeline)
-        self.checks = RobotChecks(name, loads, tell, gates, TrustChecks(name, self.who.anchor))
+        fresh = FreshnessChecks(name, limits, timeline)
+        self.checks = RobotChecks(name, loads, tell, gates, TrustChecks(name, self.who.anchor), fresh)
+        self._limits = limits
         chances = random.Random(f"{seed}/software/{number}")  # noqa: S311  made to be repeated
         self.software = Software(nature, loads, self.checks.gates, timeline, chances, self.hears)
         self._chances = chances
@@ -196,6 +200,7 @@ class Robot:
                 rules=self.software.nature.rules,
                 doing=self.software,
                 integrity="heal" if self.software.nature.heals else "report",
+                limits=self._limits,
             )
             self._worker = hands
             self._agent = agent.Agent(self.who, self._memory, hands, self, time=self.clock, rng=self._rng)
@@ -270,6 +275,12 @@ class Robot:
     def listed(self) -> keys.KeyList:
         """The key list that it goes by."""
         return self._believed().listed
+
+    @property
+    def stale(self) -> messages.Reason | None:
+        """Why it says that it is stale; None if it does not."""
+        told = self._worker.freshness
+        return told.reason if told.is_stale else None
 
     def _believed(self) -> trust.Trust:
         return self._memory.trust(self.who.anchor)
@@ -395,6 +406,7 @@ class Robot:
             raise Violation("S15", f"{self.checks.name}: the agent died: {type(error).__name__}: {error}") from error
         self._look()
         self.checks.goes_on(self.memory)
+        self.checks.fresh.goes_on(self.memory, self.checks.trust.listed.version, self._worker.freshness)
         if self.is_idle:
             self.checks.trust.rests(self._believed, self.memory.position)
             self.checks.rests(self.memory)
@@ -436,6 +448,7 @@ class _Ears:
 
     def delivered(self, message: Message) -> None:
         self._robot.checks.gates.echoed(message.payload, self._opened_at)
+        self._robot.checks.fresh.came(message.payload)
         if message.topic == TOPICS.of(self._robot.wire, Kind.DESIRED):
             self._robot.checks.trust.heard(message.payload)
         item = link.heard(self._robot.who, message.topic, message.payload)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
+import math
 import random
 from collections.abc import Collection, Generator, Sequence
 
+from shallop_device import freshness
 from shallop_protocol.statuses import Target
 from shallop_protocol.topics import Kind
 
-from shallop_cloud.bench.simulation import acts
+from shallop_cloud.bench.simulation import acts, faults
 from shallop_cloud.bench.simulation.acts import Act, Fault
 from shallop_cloud.bench.simulation.robot import TOPICS, Robot
 from shallop_cloud.bench.simulation.violation import Violation
@@ -25,10 +27,15 @@ lost comes again within the hour."""
 QUIET_S = 7_300.0
 """Of traffic that is watched then: two hours and a little, in which presence is said twice."""
 MOST_HEARTBEATS = 4
-"""Reports, and as many words of presence, that a robot sends in that time."""
+"""Reports without a question, and as many words of presence, that a robot sends in that time."""
+LIMITS = freshness.Limits(stale_after=1_500.0, ask_every=1_000.0)
+"""Robots ask more often than real ones, so that one is stale within a run."""
+MOST_REPORTS = MOST_HEARTBEATS + math.ceil(QUIET_S / LIMITS.ask_every)
 MOST_EVENTS = 400_000
 """A run with more has come into a circle."""
 _STEP_S = 60.0
+_ALONE = 0.25
+"""How often one robot stays cut off in peace, and how often another one gets not all that is said to it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -73,7 +80,7 @@ def plan(seed: int, options: Options) -> list[tuple[int, Act]]:
 def run(seed: int, options: Options) -> Outcome:
     """Runs one seed. The same seed and options give the same outcome, byte for byte."""
     chosen = plan(seed, options)
-    world = World(str(seed), options.robots)
+    world = World(str(seed), options.robots, limits=LIMITS)
     run_ = _Run(world, seed, options)
     found: tuple[str, str] | None = None
     with world.kernel.in_place(), unlogged():
@@ -102,17 +109,22 @@ class _Run:
         self._world = world
         self._options = options
         rng = random.Random(f"{seed}/peace")  # noqa: S311  made to be repeated
-        alone = rng.randint(1, options.robots)
-        self._outcast = alone if options.robots > 1 and rng.random() < 0.25 else 0
+        alone, chance = rng.randint(1, options.robots), rng.random()
+        self._outcast = alone if options.robots > 1 and chance < _ALONE else 0
+        self._frozen = alone if options.robots > 1 and _ALONE <= chance < 2 * _ALONE else 0
+        self._held_back = rng.choice((faults.EVERYTHING, faults.ORDERS))
 
     def all(self, chosen: Sequence[Act]) -> None:
         world = self._world
         world.start(chosen)
         self._pass(self._options.hours * 3600.0)
-        world.make_peace(self._outcast)
-        robots = [robot for robot in world.robots.values() if robot.number != self._outcast]
+        world.make_peace(self._outcast, self._frozen, self._held_back)
+        robots = [robot for robot in world.robots.values() if robot.number not in (self._outcast, self._frozen)]
         self._await_agreement(robots)
         self._await_silence(robots)
+        for robot in world.robots.values():
+            if robot.number == self._frozen:
+                self._check_frozen(robot)
 
     def _pass(self, seconds: float) -> None:
         until = self._world.timeline.now + seconds
@@ -140,11 +152,25 @@ class _Run:
         for robot in robots:
             if words := self._disagreement(robot):
                 raise Violation("L2", f"{robot.checks.name} agreed with the cloud, and does not any more: {words}")
-            orders, *others = (now - then for now, then in zip(self._traffic(robot), before[robot.wire], strict=True))
-            if orders or max(others) > MOST_HEARTBEATS:
-                words = f"{orders} orders, {others[0]} reports, {others[1]} presence messages, {others[2]} events"
+            orders, reports, *others = (
+                now - then for now, then in zip(self._traffic(robot), before[robot.wire], strict=True)
+            )
+            if orders or reports > MOST_REPORTS or max(others) > MOST_HEARTBEATS:
+                words = f"{orders} orders, {reports} reports, {others[0]} presence messages, {others[1]} events"
                 raise Violation("L2", f"{robot.checks.name} and the cloud agree, and still send {words}")
         world.tell("the world", "all agree, and are silent")
+
+    def _check_frozen(self, robot: Robot) -> None:
+        """L8: who is kept from the newest says so, and its report still gets through; who has it does not."""
+        lacks = robot.checks.fresh.is_behind
+        stale, known = robot.stale, self._world.shore.records[robot.wire].stale
+        answered = Kind.ECHO not in self._held_back
+        expected = ("withheld",) if answered else ("withheld", "unanswered")
+        is_right = stale is not None and stale.code in expected if lacks or not answered else stale is None
+        if not is_right or known is not bool(stale):
+            words = f"it says {stale}, and the cloud {'knows that' if known else 'does not know that it is stale'}"
+            held_back = sorted(kind.value for kind in self._held_back)
+            raise Violation("L8", f"{robot.checks.name}, from which {held_back} is held back, lacks {lacks}: {words}")
 
     def _traffic(self, robot: Robot) -> tuple[int, ...]:
         heard = self._world.broker.heard
@@ -155,6 +181,8 @@ class _Run:
         """Where a robot and what is recorded of it differ; empty if nowhere."""
         record = self._world.shore.records[robot.wire]
         device, memory = record.device, robot.memory
+        if robot.stale or record.stale:
+            return f"it is stale: {robot.stale}, or was for the cloud"
         if not self._world.broker.is_connected(robot.wire) or not record.online:
             return "it is not connected, or not known to be"
         if not robot.is_idle:

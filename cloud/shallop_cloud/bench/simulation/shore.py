@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from shallop_protocol import cloud, desired, echo, errors, ids, messages, topics, trust
@@ -43,7 +43,7 @@ class Record:
         taken: the newest report of each incarnation that was recorded.
         made: all deployments that were ever recorded, in this order; ``in_force`` those that were confirmed.
         keys: the version of the key list by which its newest order was last signed; ``followed`` the one that the robot
-            said to go by.
+            said to go by. ``stale``: it said that nothing fresh reaches it.
         online, presence_incarnation, connection: of the presence message that counted last.
     """
 
@@ -54,6 +54,7 @@ class Record:
     in_force: frozenset[str] = frozenset()
     keys: int = 0
     followed: int = 0
+    stale: bool = False
     online: bool = False
     presence_incarnation: str | None = None
     connection: int = 0
@@ -150,6 +151,7 @@ class Shore:
         self.records = dict(self._backup)
         for checks in self.checks.values():
             checks.is_restored = True
+        self._show_newest(self.records)
 
     def act(self, wire: str, wish: Wish) -> bool:
         """Does what an operator asks for. False if the present state forbids it, or nobody is there to ask."""
@@ -178,6 +180,7 @@ class Shore:
         """There is a newer key list."""
         listed = self.ring.listed
         self._tell("the cloud", f"has key list {listed.version}, epoch {listed.epoch}")
+        self._show_newest(self.records)
         self._wake_up()
 
     def pinned(self, wire: str) -> trust.Trust:
@@ -321,6 +324,7 @@ class Shore:
         answer = answer.model_copy(update={"keys": self.ring.listed.version})
         sealed = echo.seal_echo(answer, *self.ring.signers)
         self._robots[wire].checks.gates.echoes[sealed] = answer.nonce
+        self._robots[wire].checks.fresh.answers.add(sealed)
         self.echoed[wire].append(sealed)
         self._line.publish(Message(TOPICS.of(wire, Kind.ECHO), sealed))
 
@@ -364,7 +368,7 @@ class Shore:
             return
         self.checks[wire].heard(report, record.taken)
         self._record(wire, after, {**record.taken, report.incarnation: report.seq})
-        self.records[wire] = dataclasses.replace(self.records[wire], followed=report.keys)
+        self.records[wire] = dataclasses.replace(self.records[wire], followed=report.keys, stale=report.stale)
         if report.nonce is not None:
             self._echoes[wire] = echo.Echo(
                 device=wire, nonce=report.nonce, epoch=after.epoch, generation=after.generation
@@ -410,6 +414,12 @@ class Shore:
         self.records[wire] = dataclasses.replace(record, device=after, taken=taken, **past)
         checks = self._robots[wire].checks
         checks.most_published = max(checks.most_published, after.published)
+        self._show_newest([wire])
+
+    def _show_newest(self, wires: Iterable[str]) -> None:
+        for wire in wires:
+            device = self.records[wire].device
+            self._robots[wire].checks.fresh.desires((device.epoch, device.generation), self.ring.listed.version)
 
 
 def _past(record: Record, after: cloud.Device) -> dict[str, Any]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import collections
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+
+from shallop_device import freshness
+from shallop_protocol.topics import Kind
 
 from shallop_cloud.bench.simulation import cargo, software
 from shallop_cloud.bench.simulation.acts import Act, Deed, Fault, Order
@@ -28,9 +31,18 @@ class World:
     Args:
         most_lines: how long the trace gets before its beginning is forgotten; None for never.
         has_gates: some robots have hooks, software that acknowledges, and terms. Otherwise all are plain.
+        limits: when a robot is stale.
     """
 
-    def __init__(self, seed: str, robots: int, most_lines: int | None = None, *, has_gates: bool = True) -> None:
+    def __init__(
+        self,
+        seed: str,
+        robots: int,
+        most_lines: int | None = None,
+        *,
+        has_gates: bool = True,
+        limits: freshness.Limits = freshness.STANDARD,
+    ) -> None:
         self.timeline = Timeline()
         self.trace: collections.deque[str] = collections.deque(maxlen=most_lines)
         self.kernel = Kernel()
@@ -48,7 +60,9 @@ class World:
         ring = KeyRing(BEGINNING)
         for number in range(1, robots + 1):
             nature = software.draw(self._stream(seed, f"nature/{number}")) if has_gates else software.PLAIN
-            robot = Robot(number, self.timeline, self.broker, self.kernel, self.loads, ring, seed, self.tell, nature)
+            robot = Robot(
+                number, self.timeline, self.broker, self.kernel, self.loads, ring, seed, self.tell, nature, limits
+            )
             self.robots[robot.wire] = robot
         self.shore = Shore(
             self.timeline,
@@ -71,8 +85,13 @@ class World:
         for act in plan:
             self.timeline.after(act.at, self._doing(act))
 
-    def make_peace(self, outcast: int = 0) -> None:
-        """Nothing goes wrong any more, but for one robot, if one is named: its disk stays full, and its line cut."""
+    def make_peace(self, outcast: int = 0, frozen: int = 0, held_back: Collection[Kind] = ()) -> None:
+        """Nothing goes wrong any more, but for one robot, if one is named.
+
+        Args:
+            outcast: its disk stays full, and its line cut.
+            frozen: the broker holds back these kinds of messages to it.
+        """
         self.tell("the world", "faults stop")
         self._faults.is_over = True
         self.broker.mood = Mood()
@@ -90,6 +109,8 @@ class World:
             robot.boot()
             if robot.number == outcast:
                 self.broker.cut_off(robot.wire)
+            if robot.number == frozen:
+                self.broker.withheld[robot.wire] = held_back
 
     def tell(self, who: str, words: str) -> None:
         """Something happened that somebody could have seen."""
