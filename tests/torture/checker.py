@@ -33,6 +33,7 @@ RULES: Mapping[str, Rule] = {
     "absence is no command": rules_of_disks.kept,
     "one order per generation": rules_of_wires.orders,
     "orders are sealed by the list": rules_of_wires.seals,
+    "robots follow the list": rules_of_wires.lists,
     "reports answer orders": rules_of_wires.reports,
     "everything agrees": rules_of_ends.agreement,
     "nobody gives up": rules_of_ends.alive,

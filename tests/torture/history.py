@@ -15,7 +15,7 @@ disk       between ``begin`` and ``end``, ``current`` of ``device`` led to ``tre
            are of the contents ``marks``; ``tree`` is null where there was no ``current``
 order      ``client`` sent an order for ``device`` to the broker, signed by ``signers``
 keys       ``client`` sent key list ``version`` to the broker, by which these keys are ``active`` in ``epoch``
-report     ``device`` sent a report to the broker
+report     ``device`` sent a report to the broker, and goes by the key list of version ``keys``
 fault      the nemesis did ``what`` to ``victim``
 exit       a process, ``who``, ended by itself; ``after`` is the last fault that it was hit by
 verified   the chain of the whole record was computed anew: ``whole``, or ``reason`` why it is not

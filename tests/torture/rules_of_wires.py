@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from torture.history import History, Line
 from torture.violation import Found
 
+FIRST_LIST = 1
+"""Robots are enrolled with it."""
+
 
 def orders(history: History) -> Iterator[Found]:
     """A generation of a device is one order; no connection of the cloud sends an older one after a newer one; and
@@ -44,6 +47,28 @@ def seals(history: History) -> Iterator[Found]:
             yield Found(f"an order of {line['device']} is of an epoch that is over", (known, line))
         elif known is not None and not set(line["signers"]) & set(known["active"]):
             yield Found(f"an order of {line['device']} is signed by no key that counts", (known, line))
+
+
+def lists(history: History) -> Iterator[Found]:
+    """A robot never goes back to an older key list, goes by none that the cloud had not sent, and by the newest in the
+    end.
+    """
+    sent: dict[int, Line] = {}
+    last: dict[str, Line] = {}
+    for line in history.lines:
+        if line["kind"] == "keys":
+            sent.setdefault(line["version"], line)
+        elif line["kind"] == "report":
+            before = last.get(line["device"])
+            if before is not None and before["incarnation"] == line["incarnation"] and before["keys"] > line["keys"]:
+                yield Found(f"{line['device']} went back to key list {line['keys']}", (before, line))
+            if line["keys"] > FIRST_LIST and line["keys"] not in sent:
+                yield Found(f"{line['device']} goes by key list {line['keys']}, which was not sent", (line,))
+            last[line["device"]] = line
+    newest = max(sent, default=FIRST_LIST)
+    for line in last.values():
+        if line["keys"] != newest:
+            yield Found(f"{line['device']} ends with key list {line['keys']}, and {newest} is the newest", (line,))
 
 
 def reports(history: History) -> Iterator[Found]:

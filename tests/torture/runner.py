@@ -237,6 +237,9 @@ def _unsettled(world: TortureWorld) -> str:
     here = world.network.clients()
     if not any(client.startswith("cloud-") for client in here):
         return "the cloud is not connected"
+    going_by = world.api("GET", "/v1/keys").json()["devices"]
+    if going_by["older"] or going_by["newer"] or going_by["unknown"]:
+        return f"robots go by other key lists than the newest: {going_by}"
     for name, robot in world.tortured.items():
         device = world.api("GET", f"/v1/devices/{name}").json()
         if robot.wire_id not in here:

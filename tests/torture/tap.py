@@ -102,6 +102,7 @@ class Tap:
                 for each in report.deployments
             ],
             body=digests.of_bytes(payload)[:19],
+            keys=report.keys,
         )
 
 

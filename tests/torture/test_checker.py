@@ -84,7 +84,7 @@ def _report(at: float, seq: int, generation: int, **activities: str) -> dict[str
         for key, activity in activities.items()
     ]
     answered = {"epoch": 1, "generation": generation, "order": f"O{generation}" if generation else None}
-    said = {"deployments": deployments, "body": f"body {seq}", "current": None, **answered}
+    said = {"deployments": deployments, "body": f"body {seq}", "current": None, "keys": 1, **answered}
     return {"kind": "report", "at": at, "device": "amr-1", "incarnation": "i", "seq": seq, **said}
 
 
@@ -218,6 +218,7 @@ def _rolled_back(to: str, digest: str, before: str = "deployed/deployed/none") -
 _FIRST = "staged/staged/none"
 _STRANGER = {"id": X, **_row(5, _FIRST)}
 
+_FOLLOWS = {**_report(4.2, 5, 3, B="deployed"), "keys": 2}
 BAD: Mapping[str, Mapping[str, Change]] = {
     "acknowledged is there": {
         "it is not listed": _at_the_end("rows", lambda rows: rows.pop()),
@@ -338,6 +339,12 @@ BAD: Mapping[str, Mapping[str, Change]] = {
         "signed by a key that is retired": _adding(_keys(4.0, 2, "another"), _order(4.1, 3, B)),
         "of an epoch that is over": _adding(_keys(4.0, 2, "key", epoch=2), _order(4.1, 3, B)),
     },
+    "robots follow the list": {
+        "back to an older one": _both(_adding(_keys(0.1, 2, "key"), _FOLLOWS), _of("report", 1, keys=2)),
+        "one that was not sent": _of("report", -1, keys=2),
+        "before it was sent": _both(_adding(_keys(4.0, 2, "key"), _FOLLOWS), _of("report", 2, keys=2)),
+        "the newest is missed": _adding(_keys(4.0, 2, "key")),
+    },
     "reports answer orders": {
         "two of one number": _adding({**_report(4.0, 4, 3), "body": "another"}),
         "back to an earlier order": _adding(_report(4.0, 5, 2, B="deployed")),
@@ -389,10 +396,11 @@ OTHERS: Mapping[str, Change] = {
     "two readers at once": _adding({**_api(3.65, A=_row(1, "archived/removing/none")), "who": "reader-2"}),
     "an order is repeated by another connection": _adding({**_order(3.9, 2, B, A), "client": "cloud-2"}),
     "an agent cannot begin on a full disk": _adding({"kind": "exit", "at": 3.0, "who": "amr-1", "after": "disk-full"}),
-    "either of two keys signs": _adding(_keys(4.0, 2, "another", "key"), _order(4.1, 3, B)),
+    "either of two keys signs": _adding(_keys(4.0, 2, "another", "key"), _order(4.1, 3, B), _FOLLOWS),
     "another connection has not heard of the list": _adding(
-        {**_keys(4.0, 2, "another"), "client": "cloud-2"}, _order(4.1, 3, B)
+        {**_keys(4.0, 2, "another"), "client": "cloud-2"}, _order(4.1, 3, B), _FOLLOWS
     ),
+    "a list reaches everybody": _adding(_keys(4.0, 2, "key"), _FOLLOWS),
     "a report is repeated": _adding(_report(4.0, 4, 3, B="deployed", A="archived")),
     "everything is taken off by order": _both(_adding(_order(3.9, 4, None)), _adding(_disk(4.0, None))),
     "a tree was damaged and written anew": _adding(_disk(4.0, f"{B}.1", "D2", ("amr-1 2",))),
