@@ -19,6 +19,7 @@ from typing import Any
 import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt import enums
+from shallop_cloud.bench.fleet import ports
 from shallop_device import testing
 from shallop_protocol import topics
 
@@ -68,9 +69,7 @@ class Broker:
     """A mosquitto of one test, which can be stopped and started on the same port. It keeps nothing while down."""
 
     def __init__(self, directory: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        self.port = ports.free()
         self._config = directory / "mosquitto.conf"
         self._process: subprocess.Popen[bytes] | None = None
 
