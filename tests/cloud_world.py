@@ -15,7 +15,7 @@ from fastapi.testclient import TestClient
 from shallop_cloud import authorities, credentials
 from shallop_cloud.link import orders
 from shallop_cloud.link.ingest import Ingest
-from shallop_cloud.store import devices
+from shallop_cloud.store import outgoing
 from shallop_cloud.testing import ashore
 from shallop_protocol import desired, device, echo, ids, messages
 from shallop_protocol.topics import Kind
@@ -173,7 +173,7 @@ class World:
         """What the link would publish for a device now, having recorded that it may be out."""
         shore = self.ashore.shore
         with shore.database.write() as connection:
-            devices.mark_published(connection, [key])
+            outgoing.mark_published(connection, [key])
             found = orders.newest(connection, [key])
         return orders.Sealer(shore.keyring, shore.limits.envelope).seal(found[0]) if found else None
 

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 import sqlalchemy.exc
 from postgres_world import Server
 from shallop_cloud import errors
-from shallop_cloud.store import contents, deployments, devices, history, postgres, releases, tables, tokens
+from shallop_cloud.store import contents, deployments, devices, history, postgres, releases, selection, tables, tokens
 from shallop_cloud.store.database import MIGRATIONS, Database, newest_revision
 
 REVISIONS = sorted(path.name.partition("_")[0] for path in (MIGRATIONS / "versions").glob("[0-9]*.py"))
@@ -210,8 +210,8 @@ def _check_everything(connection: sa.Connection) -> None:
     row = devices.find(connection, key="amr-1")
     assert row is not None
     assert (row["labels"], row["created_at"], row["tidying"]) == ({"site": "lyon", "model": "amr2"}, AT, False)
-    assert devices.labelled(connection, {"site": "lyon", "model": "amr2"}) == {"amr-1": "DEV-1"}
-    assert devices.labelled(connection, {"site": "paris"}) == {}
+    assert selection.labelled(connection, {"site": "lyon", "model": "amr2"}) == {"amr-1": "DEV-1"}
+    assert selection.labelled(connection, {"site": "paris"}) == {}
     device = devices.load(connection, "DEV-1")
     assert (device.desired, device.generation, sorted(device.deployments)) == ("DPL-2", 3, ["DPL-2", "DPL-3"])
     assert [slot.path for slot in releases.slots(connection, ["REL-1"])["REL-1"]] == ["m.yaml"]

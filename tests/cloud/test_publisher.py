@@ -10,7 +10,7 @@ import pytest
 from cloud_world import World
 from shallop_cloud.link import publisher
 from shallop_cloud.link.publisher import Publisher
-from shallop_cloud.store import devices
+from shallop_cloud.store import devices, outgoing
 from shallop_cloud.testing.ashore import SIGNER
 from shallop_protocol import desired, echo, messages
 
@@ -28,7 +28,7 @@ class Connection:
         self.sent += [(topic, payload, retain) for topic, payload in messages]
         with self._world.ashore.shore.database.read() as connection:
             self.recorded += [
-                devices.load(connection, key).published for key in devices.unpublished(connection, 10, tidying=False)
+                devices.load(connection, key).published for key in outgoing.unpublished(connection, 10, tidying=False)
             ]
         return len(messages) if self.is_up else 0
 

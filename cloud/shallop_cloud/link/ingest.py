@@ -24,7 +24,7 @@ from shallop_protocol import errors as protocol_errors
 from shallop_protocol.topics import Kind, Topics
 
 from shallop_cloud import errors
-from shallop_cloud.store import devices, history, lagging
+from shallop_cloud.store import devices, history, lagging, outgoing
 from shallop_cloud.store import presences as store
 from shallop_cloud.store.database import Database
 
@@ -170,7 +170,7 @@ class Ingest:
         heard = {device for device, *_ in (*reports, *presences)}
         with self._database.write() as connection:
             devices.hold(connection, heard)
-            revoked = devices.revoked_among(connection, heard)
+            revoked = outgoing.revoked_among(connection, heard)
             if revoked:
                 self.dropped["revoked_device"] += sum(device in revoked for device, *_ in (*reports, *presences))
                 reports = [each for each in reports if each[0] not in revoked]

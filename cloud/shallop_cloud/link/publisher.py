@@ -23,7 +23,7 @@ from shallop_protocol.topics import FROM_DEVICE, RETAINED, TO_DEVICE, Kind, Topi
 
 from shallop_cloud.keyring import Keyring
 from shallop_cloud.link import orders
-from shallop_cloud.store import devices, renewals
+from shallop_cloud.store import devices, outgoing, renewals
 from shallop_cloud.store.database import Database
 
 BATCH = 500
@@ -169,9 +169,9 @@ class Publisher:
             return True
         with self._database.read() as connection:
             return (
-                devices.has_unpublished(connection, tidying=False)
-                or bool(devices.unpurged(connection, 1))
-                or (not self._tidy_due and devices.has_unpublished(connection, tidying=True))
+                outgoing.has_unpublished(connection, tidying=False)
+                or bool(outgoing.unpurged(connection, 1))
+                or (not self._tidy_due and outgoing.has_unpublished(connection, tidying=True))
             )
 
     def round(self) -> None:
@@ -256,7 +256,7 @@ class Publisher:
             self._renewed = version
             return
         with self._database.write() as connection:
-            devices.mark_published(connection, batch)
+            outgoing.mark_published(connection, batch)
             newest = self._of_now(_newest(connection, batch))
         sealed = [found for order in newest if (found := self._sealed(order))]
         if self._connection.deliver_many(sealed, retain=True):
@@ -289,18 +289,18 @@ class Publisher:
             self._empty(sorted(heard))
         while not self._stopping and self._connection.is_up:
             with self._database.read() as connection:
-                batch = devices.unpurged(connection, BATCH)
+                batch = outgoing.unpurged(connection, BATCH)
             if not batch or not self._empty(batch):
                 return
             with self._database.write() as connection:
-                devices.mark_purged(connection, batch)
+                outgoing.mark_purged(connection, batch)
 
     def _purge_again(self) -> None:
         """A broker that was away may have brought back what was deleted."""
         last = ""
         while not self._stopping and self._connection.is_up:
             with self._database.read() as connection:
-                batch = devices.revoked(connection, last, BATCH)
+                batch = outgoing.revoked(connection, last, BATCH)
             if not batch:
                 return
             self._empty(batch)
@@ -326,7 +326,7 @@ class Publisher:
         published = 0
         while not self._stopping and self._connection.is_up:
             with self._database.read() as connection:
-                batch = devices.unpublished(connection, BATCH, tidying=tidying)
+                batch = outgoing.unpublished(connection, BATCH, tidying=tidying)
             if not batch:
                 break
             self._publish(batch)
@@ -337,7 +337,7 @@ class Publisher:
         last = ""
         while not self._stopping and self._connection.is_up:
             with self._database.read() as connection:
-                batch = devices.out_of_sync(connection, last, BATCH)
+                batch = outgoing.out_of_sync(connection, last, BATCH)
             if not batch:
                 return
             self._publish(batch)
@@ -348,7 +348,7 @@ class Publisher:
         if not batch:
             return
         with self._database.write() as connection:
-            devices.mark_published(connection, batch)
+            outgoing.mark_published(connection, batch)
             newest = self._of_now(_newest(connection, batch))
         self._connection.publish_many([sealed for order in newest if (sealed := self._sealed(order))], retain=True)
 
@@ -364,5 +364,5 @@ class Publisher:
 
 def _newest(connection: sa.Connection, batch: Sequence[str]) -> list[desired.Desired]:
     """The newest orders of these devices; none of one that is revoked, for which nothing shall lie on the broker."""
-    revoked = devices.revoked_among(connection, batch)
+    revoked = outgoing.revoked_among(connection, batch)
     return orders.newest(connection, [each for each in batch if each not in revoked])

@@ -19,7 +19,7 @@ from shallop_cloud import errors
 from shallop_cloud.link import ingest, orders
 from shallop_cloud.services import lookup
 from shallop_cloud.services.shore import Shore
-from shallop_cloud.store import contents, devices, history, renewals
+from shallop_cloud.store import contents, devices, history, outgoing, renewals
 
 KEYS = "keys.json"
 ORDER = "desired.json"
@@ -86,7 +86,7 @@ def bundle(shore: Shore, key: str) -> Bundle:
         newest = orders.newest(connection, [row["id"]])
         if not newest:
             raise errors.Conflict("nothing_ordered", f"nothing was ever ordered for {row['name']}; deploy something")
-        devices.mark_published(connection, [row["id"]])
+        outgoing.mark_published(connection, [row["id"]])
     order = newest[0].model_copy(update={"confirm_s": None})
     envelope, left_out = desired.seal_to_fit(order, *standing.signers, limit=desired.MAX_ENVELOPE_BYTES)
     inside = desired.referring(order, left_out).deployment

@@ -12,7 +12,7 @@ from shallop_cloud import errors
 from shallop_cloud.services import contents, lookup, making
 from shallop_cloud.services.making import Expected, Intent
 from shallop_cloud.services.shore import Shore
-from shallop_cloud.store import deployments, devices, history
+from shallop_cloud.store import deployments, devices, history, selection
 
 BATCH = 500
 """Devices or deployments to a transaction when there are many: the first are on their way while others are written."""
@@ -96,7 +96,7 @@ def create_many(shore: Shore, chosen: Sequence[str] | Mapping[str, str], request
     prepared = contents.prepare(shore, request.release, request.configs)
     with shore.database.read() as connection:
         if isinstance(chosen, Mapping):
-            targets: dict[str, str | errors.Problem] = dict(devices.labelled(connection, chosen))
+            targets: dict[str, str | errors.Problem] = dict(selection.labelled(connection, chosen))
         else:
             targets = lookup.devices_by_key(connection, chosen)
     found = [target for target in targets.values() if isinstance(target, str)]

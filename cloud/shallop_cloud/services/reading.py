@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from shallop_cloud.services import lookup
 from shallop_cloud.services.shore import Shore
-from shallop_cloud.store import deployments, devices, history, pages, releases, tables
+from shallop_cloud.store import deployments, devices, history, pages, releases, selection, tables
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -148,12 +148,12 @@ def device(shore: Shore, key: str, expand: Collection[str] = ()) -> Devices:
 
 
 def device_page(
-    shore: Shore, filters: devices.Filters, limit: int, cursor: str | None, expand: Collection[str] = ()
+    shore: Shore, filters: selection.Filters, limit: int, cursor: str | None, expand: Collection[str] = ()
 ) -> Devices:
     """Devices by name; ``expand`` as in ``device``."""
     order = [tables.devices.c.name]
     with shore.database.read() as connection:
-        query = devices.query(connection, filters, shore.now())
+        query = selection.query(connection, filters, shore.now())
         page = pages.read(connection, query, order, newest_first=False, limit=limit, cursor=cursor)
         return dataclasses.replace(_devices(shore, connection, page.rows, expand), next_cursor=page.next_cursor)
 

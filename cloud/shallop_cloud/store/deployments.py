@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from shallop_protocol.rollback import Former
 from shallop_protocol.statuses import Activity, Error, Target
 
-from shallop_cloud.store import devices, prepared, tables
+from shallop_cloud.store import prepared, selection, tables
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ def queries(connection: sa.Connection, filters: Filters) -> list[sa.Select[Any]]
     if filters.device is not None:
         select = select.where(column.device_id == filters.device)
     if filters.labels:
-        select = select.where(devices.have_labels(connection, column.device_id, filters.labels))
+        select = select.where(selection.have_labels(connection, column.device_id, filters.labels))
     if filters.since is not None:
         select = select.where(column.created_at >= filters.since)
     if filters.release is not None:
@@ -124,7 +124,7 @@ def waiting(connection: sa.Connection, release: str, labels: Mapping[str, str]) 
         sa.select(column.id)
         .join(tables.devices, tables.devices.c.id == column.device_id)
         .where(column.release_id == release, tables.merged_status.in_([Activity.STAGED.value, Activity.DRIFTED.value]))
-        .where(*(devices.has_label(key, value) for key, value in labels.items()))
+        .where(*(selection.has_label(key, value) for key, value in labels.items()))
         .order_by(tables.devices.c.name)
     )
     return list(connection.scalars(query))

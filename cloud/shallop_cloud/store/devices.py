@@ -14,8 +14,7 @@ import sqlalchemy as sa
 from shallop_protocol import cloud, messages
 from shallop_protocol.statuses import Activity, Error, Statuses, Target
 
-from shallop_cloud.store import connectivity, database, history, lagging, prepared, tables
-from shallop_cloud.store.connectivity import Connectivity
+from shallop_cloud.store import database, history, lagging, prepared, tables
 
 _LIVE = tables.deployments.c.activity != Activity.ARCHIVED.value
 
@@ -95,122 +94,11 @@ def update(connection: sa.Connection, device: str, /, **values: Any) -> None:
     connection.execute(tables.devices.update().where(tables.devices.c.id == device).values(**values))
 
 
-def revoked_among(connection: sa.Connection, ids: Iterable[str]) -> set[str]:
-    """Those of these devices that are revoked."""
-    return set(connection.scalars(_REVOKED_AMONG, {"ids": list(ids)}))
-
-
-_REVOKED_AMONG = sa.select(tables.devices.c.id).where(
-    tables.devices.c.revoked_at.is_not(None), prepared.among(tables.devices.c.id, "ids")
-)
-
-
-def revoked(connection: sa.Connection, after: str, limit: int) -> list[str]:
-    """Devices that are revoked, by id, beginning behind ``after``."""
-    column = tables.devices.c
-    query = sa.select(column.id).where(column.revoked_at.is_not(None), column.id > after)
-    return list(connection.scalars(query.order_by(column.id).limit(limit)))
-
-
-def unpurged(connection: sa.Connection, limit: int) -> list[str]:
-    """Devices that are revoked, and of which the broker was not told to forget what it keeps."""
-    column = tables.devices.c
-    query = sa.select(column.id).where(column.revoked_at.is_not(None), sa.not_(column.purged))
-    return list(connection.scalars(query.limit(limit)))
-
-
-def mark_purged(connection: sa.Connection, ids: Sequence[str]) -> None:
-    """Records that the broker was told so of these devices."""
-    connection.execute(_MARK_PURGED, {"ids": ids})
-
-
-_MARK_PURGED = (
-    tables.devices.update()
-    .where(prepared.among(tables.devices.c.id, "ids"), tables.devices.c.revoked_at.is_not(None))
-    .values(purged=True)
-)
-
-
 def mqtt_passwords(connection: sa.Connection) -> dict[str, str]:
     """The hashed MQTT password of every enrolled device, by device id."""
     column = tables.devices.c
     query = sa.select(column.id, column.mqtt_password).where(column.mqtt_password.is_not(None))
     return {row.id: row.mqtt_password for row in connection.execute(query)}
-
-
-def labelled(connection: sa.Connection, labels: Mapping[str, str]) -> dict[str, str]:
-    """The id of every device in service that has all of these labels, by name."""
-    column = tables.devices.c
-    query = sa.select(column.name, column.id).where(column.archived_at.is_(None)).order_by(column.name)
-    query = query.where(*(column.name.in_(_names(key, value)) for key, value in labels.items()))
-    return {row.name: row.id for row in connection.execute(query)}
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Filters:
-    """What a list of devices is narrowed to; None, and no labels, stand for any.
-
-    Attributes:
-        labels: which it has, all of them.
-        since: made then or later.
-        lagging: whether orders do not get through to it.
-    """
-
-    labels: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
-    archived: bool | None = None
-    connectivity: Connectivity | None = None
-    in_sync: bool | None = None
-    since: datetime.datetime | None = None
-    lagging: bool | None = None
-
-
-def query(connection: sa.Connection, filters: Filters, at: datetime.datetime) -> sa.Select[Any]:
-    """The rows of the devices that a list shows at a time."""
-    column = tables.devices.c
-    select = sa.select(tables.devices)
-    if filters.labels:
-        select = select.where(have_labels(connection, column.id, filters.labels))
-    if filters.archived is not None:
-        select = select.where(column.archived_at.is_not(None) if filters.archived else column.archived_at.is_(None))
-    if filters.connectivity is not None:
-        select = select.where(connectivity.condition(connection, filters.connectivity, at))
-    if filters.in_sync is not None:
-        behind = column.reported != column.generation
-        select = select.where(sa.not_(behind) if filters.in_sync else behind)
-    if filters.lagging is not None:
-        lags = lagging.condition(at - lagging.GRACE)
-        select = select.where(lags if filters.lagging else sa.not_(lags))
-    if filters.since is not None:
-        select = select.where(column.created_at >= filters.since)
-    return select
-
-
-def has_label(key: str, value: str) -> sa.ColumnElement[bool]:
-    """Whether a device's row has this label."""
-    label = tables.device_labels.c
-    return sa.exists().where(label.device_name == tables.devices.c.name, label.key == key, label.value == value)
-
-
-def have_labels(connection: sa.Connection, device: sa.Column[str], labels: Mapping[str, str]) -> sa.ColumnElement[bool]:
-    """Whether the devices of a list's rows have all of these labels; ``device`` is the column of their ids.
-
-    Devices with a rare label are looked up here. Of those that are many, one is met soon by going through the list.
-    """
-    others = sa.and_(*(has_label(key, value) for key, value in labels.items()))
-    for key, value in labels.items():
-        names = list(connection.scalars(_names(key, value).limit(_FEW + 1)))
-        if len(names) <= _FEW:
-            few = sa.select(tables.devices.c.id).where(tables.devices.c.name.in_(names), others)
-            return device.in_(list(connection.scalars(few)))
-    return others
-
-
-def _names(key: str, value: str) -> sa.Select[str]:
-    label = tables.device_labels.c
-    return sa.select(label.device_name).where(label.key == key, label.value == value)
-
-
-_FEW = 500
 
 
 def ids_of(connection: sa.Connection, keys: Sequence[str]) -> dict[str, str]:
@@ -505,46 +393,3 @@ def shown_statuses(deployment: cloud.Deployment) -> Mapping[str, str]:
 def _shown(statuses: Statuses) -> dict[str, str]:
     target, activity, error = statuses
     return {"target_status": target.value, "activity_status": activity.value, "error_status": error.value}
-
-
-def unpublished(connection: sa.Connection, limit: int, *, tidying: bool) -> list[str]:
-    """Devices whose newest order has not left for the broker; none that is revoked.
-
-    Args:
-        tidying: those whose order only tidies up: what it names is in force already. Otherwise the others.
-    """
-    column = tables.devices.c
-    query = sa.select(column.id).where(
-        column.published < column.generation, column.tidying == tidying, column.revoked_at.is_(None)
-    )
-    return list(connection.scalars(query.limit(limit)))
-
-
-def has_unpublished(connection: sa.Connection, *, tidying: bool) -> bool:
-    """Whether there is one at least."""
-    return bool(unpublished(connection, 1, tidying=tidying))
-
-
-def out_of_sync(connection: sa.Connection, after: str, limit: int) -> list[str]:
-    """Devices that have not answered their newest order, by id, beginning behind ``after``; none that is revoked."""
-    column = tables.devices.c
-    query = (
-        sa.select(column.id)
-        .where(column.reported != column.generation, column.id > after, column.revoked_at.is_(None))
-        .order_by(column.id)
-        .limit(limit)
-    )
-    return list(connection.scalars(query))
-
-
-def mark_published(connection: sa.Connection, ids: Sequence[str]) -> None:
-    """Records that the newest order of these devices may be on its way from now on; holds them."""
-    hold(connection, ids)
-    connection.execute(_MARK_PUBLISHED, {"ids": ids})
-
-
-_MARK_PUBLISHED = (
-    tables.devices.update()
-    .where(prepared.among(tables.devices.c.id, "ids"), tables.devices.c.published < tables.devices.c.generation)
-    .values(published=tables.devices.c.generation)
-)

@@ -15,7 +15,7 @@ from shallop_cloud.services import bundles, devices, reading, rollback, why
 from shallop_cloud.services.making import Intent
 from shallop_cloud.services.shore import Shore
 from shallop_cloud.store.connectivity import Connectivity
-from shallop_cloud.store.devices import Filters
+from shallop_cloud.store.selection import Filters
 
 Expand = Annotated[frozenset[str], asking.expanding("current", "fallback")]
 _ARCHIVED = {"false": False, "true": True, "any": None}
