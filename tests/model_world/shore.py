@@ -164,6 +164,12 @@ def restore_device(before: Shore) -> Shore:
 
 
 @remembered
+def raise_epoch(before: Shore, epoch: int) -> Shore:
+    """The order is issued anew in a later epoch."""
+    return _record(before, cloud.raise_epoch(before.recorded, epoch))
+
+
+@remembered
 def published(before: Shore) -> Shore:
     """It is recorded that the newest order may be out."""
     device = dataclasses.replace(before.recorded, published=before.recorded.generation)
