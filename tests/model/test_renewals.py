@@ -24,7 +24,7 @@ def _unlogged() -> Iterator[None]:
     ("lists", "acts", "wipes", "states"),
     [
         pytest.param(2, 1, 1, 6_811, id="one renewal and a wipe"),
-        pytest.param(3, 1, 0, 16_969, id="two renewals"),
+        pytest.param(3, 1, 0, 16_969, id="two renewals", marks=pytest.mark.slow),
         pytest.param(2, 2, 1, 49_806, id="one renewal, two orders and a wipe", marks=pytest.mark.slow),
         pytest.param(3, 1, 1, 57_835, id="two renewals and a wipe", marks=pytest.mark.slow),
         pytest.param(4, 1, 0, 105_757, id="three renewals", marks=pytest.mark.slow),
