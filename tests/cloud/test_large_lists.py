@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from cloud_world import World
-from shallop_cloud.store import deployments, devices, tables
+from shallop_cloud.store import deployments, selection, tables
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_pages_of_a_release_are_those_of_one_list(fleet: World) -> None:
 def test_a_label_finds_the_same_whether_it_is_rare_or_not(
     fleet: World, monkeypatch: pytest.MonkeyPatch, few: int
 ) -> None:
-    monkeypatch.setattr(devices, "_FEW", few)
+    monkeypatch.setattr(selection, "_FEW", few)
 
     names = [row["name"] for row in pages(fleet, "/v1/devices", 2, label="site=lyon")]
     both = [row["device_name"] for row in pages(fleet, "/v1/deployments", 2, label=["site=lyon", "pilot=yes"])]
