@@ -25,6 +25,7 @@ FAULTS = {
     "epoch-not-compared": "hostile",
     "floor-ignored": "hostile,lose-database",
     "key-list-version-not-compared": "hostile",
+    "refused-order-not-judged-again": "hostile",
     "retired-key-still-trusted": "hostile",
 }
 """What alone goes wrong, for a mistake that only shows when two things meet: among all faults they seldom do."""

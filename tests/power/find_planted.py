@@ -30,7 +30,7 @@ MISTAKES: dict[str, tuple[str, ...]] = {
 without any cut where one of the stories damages a tree."""
 LEGS = ("commit=300/two/gates", "commit=300/one")
 """On one file system alone, a sync of the database hides one of a directory that is missing."""
-CUTS = 400
+CUTS = 1_200
 """Of both legs together, for each mistake."""
 SEED = 1
 TIMEOUT_S = 600.0
