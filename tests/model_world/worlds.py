@@ -24,7 +24,6 @@ BRIEF = (
 """Small enough for every run of the tests."""
 
 LONG = (
-    Small("good-twice", (GOOD,), faults=2),
     Small("fails-check-twice", (FAILS_CHECK,), faults=2, kinds=NO_RESTORE),
     Small("fails-health-twice", (FAILS_HEALTH,), faults=2, kinds=NO_RESTORE),
     Small("withdrawn-restored", (GOOD,), faults=1, kinds=RESTORE),
@@ -37,6 +36,7 @@ LONG = (
 """Those that take up to a minute, for the long run of the tests."""
 
 LONGEST = (
+    Small("good-twice", (GOOD,), faults=2),
     Small("overtaking-once", (GOOD,), faults=1, room=2),
     Small("two-good", (GOOD, GOOD), faults=1, kinds=NO_RESTORE),
     Small("two-fails-check", (GOOD, FAILS_CHECK), faults=1, kinds=NO_RESTORE),
