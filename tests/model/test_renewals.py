@@ -85,7 +85,7 @@ def _sends_the_newest_content(state: renewals.State, hand: renewals.Hand) -> tup
 
 
 def _signs_with_all_it_has(_version: int) -> list[dsse.Signer]:
-    return list(renewals._SIGNERS.values())
+    return list(key_lists.SIGNERS.values())
 
 
 def _hears_nothing(known: cloud.Device, _report: object) -> cloud.Ingested:

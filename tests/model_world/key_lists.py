@@ -20,9 +20,9 @@ from shallop_protocol import desired, device, dsse, keys, trust
 NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc)
 DEVICE = "dev-0123456789abcdef"
 ACTIVE, RETIRED, REVOKED = keys.KeyState.ACTIVE, keys.KeyState.RETIRED, keys.KeyState.REVOKED
-_ROOT = dsse.signer_from_seed(b"r" * 32)
-_ROOTS = keys.Roots((_ROOT.key,))
-_SIGNERS = {name: dsse.signer_from_seed(name.encode() * 32) for name in "abc"}
+ROOT = dsse.signer_from_seed(b"r" * 32)
+ROOTS = keys.Roots((ROOT.key,))
+SIGNERS = {name: dsse.signer_from_seed(name.encode() * 32) for name in "abc"}
 _LISTS: Mapping[int, tuple[int, Mapping[str, keys.KeyState]]] = {
     1: (1, {"a": ACTIVE}),
     2: (1, {"a": ACTIVE, "b": ACTIVE}),
@@ -87,7 +87,7 @@ def _moves(state: State) -> Iterator[tuple[str, State]]:
 
 def _hears(state: State, message: str) -> State:
     """What the robot does with a message, as its worker does it."""
-    judge = orders.Judge(trust.Trust(DEVICE, _ROOTS, _listed(state.version)))
+    judge = orders.Judge(trust.Trust(DEVICE, ROOTS, _listed(state.version)))
     memory = device.Memory(_order_at(state.position))
     if state.doubted:
         judge.judge(memory, _bytes()[state.doubted], NOW)
@@ -137,7 +137,7 @@ def _check_end(state: State, way: tuple[str, ...]) -> None:
 
 def _listed(version: int) -> keys.KeyList:
     epoch, states = _LISTS[version]
-    entries = tuple(keys.SigningKey(key=_SIGNERS[name].key.text, state=state) for name, state in states.items())
+    entries = tuple(keys.SigningKey(key=SIGNERS[name].key.text, state=state) for name, state in states.items())
     return keys.KeyList(version=version, epoch=epoch, issued_at=NOW, signing_keys=entries)
 
 
@@ -152,9 +152,9 @@ def _order_at(position: tuple[int, int]) -> desired.Desired | None:
 @functools.cache
 def _bytes() -> Mapping[str, bytes]:
     """Each message as it travels."""
-    lists = {f"list {version}": keys.seal_key_list(_listed(version), [_ROOT]) for version in _LISTS}
+    lists = {f"list {version}": keys.seal_key_list(_listed(version), [ROOT]) for version in _LISTS}
     sealed = {
-        name: desired.seal_desired(_order(epoch, generation), _SIGNERS[signer])
+        name: desired.seal_desired(_order(epoch, generation), SIGNERS[signer])
         for name, (signer, epoch, generation) in _ORDERS.items()
     }
     return {**lists, **sealed}

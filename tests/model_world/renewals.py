@@ -23,13 +23,10 @@ from shallop_device import orders as judgement
 from shallop_protocol import cloud, desired, device, dsse, keys, trust
 
 from model_world import key_lists, orders, rules, shore
+from model_world.key_lists import ACTIVE, RETIRED, REVOKED, ROOT, ROOTS, SIGNERS
 from model_world.memo import remembered
 
 DEPLOYMENT = orders.deployment_id(1)
-ACTIVE, RETIRED, REVOKED = keys.KeyState.ACTIVE, keys.KeyState.RETIRED, keys.KeyState.REVOKED
-_ROOT = dsse.signer_from_seed(b"r" * 32)
-_ROOTS = keys.Roots((_ROOT.key,))
-_SIGNERS = {name: dsse.signer_from_seed(name.encode() * 32) for name in "abc"}
 _LISTS: Mapping[int, tuple[int, Mapping[str, keys.KeyState]]] = {
     1: (1, {"a": ACTIVE}),
     2: (2, {"a": REVOKED, "b": ACTIVE}),
@@ -260,7 +257,7 @@ def _heard(state: State) -> State:
 @remembered
 def _hears(robot: Robot, message: int | Sealed) -> Robot:
     """What the robot does with a list or an order, as its worker does it."""
-    judge = judgement.Judge(trust.Trust(orders.ROBOT, _ROOTS, _listed(robot.version)))
+    judge = judgement.Judge(trust.Trust(orders.ROBOT, ROOTS, _listed(robot.version)))
     if robot.doubted:
         judge.judge(_memory(robot), _envelope(robot.doubted), orders.NOW)
     if isinstance(message, Sealed):
@@ -401,13 +398,13 @@ def _active(version: int) -> frozenset[str]:
 @remembered
 def _listed(version: int) -> keys.KeyList:
     epoch, states = _LISTS[version]
-    entries = tuple(keys.SigningKey(key=_SIGNERS[name].key.text, state=state) for name, state in states.items())
+    entries = tuple(keys.SigningKey(key=SIGNERS[name].key.text, state=state) for name, state in states.items())
     return keys.KeyList(version=version, epoch=epoch, issued_at=orders.NOW, signing_keys=entries)
 
 
 @remembered
 def _list_envelope(version: int) -> bytes:
-    return keys.seal_key_list(_listed(version), [_ROOT])
+    return keys.seal_key_list(_listed(version), [ROOT])
 
 
 @remembered
@@ -428,4 +425,4 @@ def _envelope(message: Sealed) -> bytes:
 
 def _signers(version: int) -> list[dsse.Signer]:
     """The keys of the cloud that count by a list."""
-    return [_SIGNERS[name] for name in sorted(_active(version))]
+    return [SIGNERS[name] for name in sorted(_active(version))]
