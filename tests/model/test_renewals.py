@@ -7,9 +7,9 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 
 import pytest
-from model_world import key_lists, memo, renewals
+from model_world import key_lists, key_mistakes, memo, renewals
 from shallop_device import orders
-from shallop_protocol import cloud, desired, device, dsse, errors, keys, trust
+from shallop_protocol import cloud, desired, device, dsse, keys, trust
 
 
 @pytest.fixture(autouse=True)
@@ -92,30 +92,6 @@ def _hears_nothing(known: cloud.Device, _report: object) -> cloud.Ingested:
     return cloud.Ingested(known)
 
 
-def _obeys_every_epoch(believed: trust.Trust, data: bytes) -> desired.Desired:
-    return desired.open_desired(data, believed.listed.active, believed.device)
-
-
-def _obeys_every_listed_key(believed: trust.Trust, data: bytes) -> desired.Desired:
-    known = {each.public.keyid: each.public for each in believed.listed.signing_keys}
-    order = desired.open_desired(data, known, believed.device)
-    if order.epoch != believed.listed.epoch:
-        raise errors.WrongEpoch("of another epoch")
-    return order
-
-
-def _follows_nothing(_judge: orders.Judge, _data: bytes) -> None:
-    pass
-
-
-def _forgets_what_it_refused(judge: orders.Judge, renewal: orders.Renewal) -> None:
-    judge._trust = renewal.trust
-
-
-def _takes_every_list(_known: keys.KeyList, _new: keys.KeyList) -> None:
-    pass
-
-
 def _takes_every_generation(memory: device.Memory, order: desired.Desired, now: object) -> device.Received:
     return _receive(dataclasses.replace(memory, order=None), order, now)
 
@@ -163,13 +139,19 @@ MISTAKES = {
         {(renewals, "_signers"): _signs_with_all_it_has}, "by a key that does not count there"
     ),
     "no report is heard": Mistake({(cloud, "ingest"): _hears_nothing}, "at rest, .* the cloud does not know"),
-    "every epoch counts": Mistake({(trust.Trust, "order"): _obeys_every_epoch}, "list 2, which is of another epoch"),
-    "every listed key counts": Mistake({(trust.Trust, "order"): _obeys_every_listed_key}, "never signed", (4, 1, 0)),
-    "no list is followed": Mistake({(orders.Judge, "renewal"): _follows_nothing}, "at rest, .* the robot has list 1"),
-    "what was refused is forgotten": Mistake(
-        {(orders.Judge, "adopt"): _forgets_what_it_refused}, "at rest, with list 2 .* the robot has None"
+    "every epoch counts": Mistake(
+        {(trust.Trust, "order"): key_mistakes.obeys_every_epoch}, "list 2, which is of another epoch"
     ),
-    "every list is taken": Mistake({(keys, "check_successor"): _takes_every_list}, "goes back to list 1"),
+    "every listed key counts": Mistake(
+        {(trust.Trust, "order"): key_mistakes.obeys_every_listed_key}, "never signed", (4, 1, 0)
+    ),
+    "no list is followed": Mistake(
+        {(orders.Judge, "renewal"): key_mistakes.follows_nothing}, "at rest, .* the robot has list 1"
+    ),
+    "what was refused is forgotten": Mistake(
+        {(orders.Judge, "adopt"): key_mistakes.forgets_what_it_refused}, "at rest, with list 2 .* the robot has None"
+    ),
+    "every list is taken": Mistake({(keys, "check_successor"): key_mistakes.takes_every_list}, "goes back to list 1"),
     "every generation is taken": Mistake(
         {(device, "receive"): _takes_every_generation}, "goes back to order", (2, 2, 0)
     ),
